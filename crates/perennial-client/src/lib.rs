@@ -1,0 +1,1 @@
+//! Stay signed in: a refresh engine for any OAuth server, with a tokio and reqwest driver.

@@ -1,0 +1,1 @@
+//! Where sessions live: the store trait, its in-memory reference model and the SQLite engine.

@@ -1,0 +1,1 @@
+//! For tests only: a faulty proxy, processes to kill, a browser, sample data.

@@ -1,0 +1,1 @@
+//! A tower layer for APIs: local validation of access tokens from any issuer.

@@ -1,0 +1,3 @@
+//! What decides: `cargo xtask test`, `check` and `soak`.
+
+fn main() {}
