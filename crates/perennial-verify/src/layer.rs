@@ -13,7 +13,6 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::bearer;
-use crate::challenge::Challenge;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
 use crate::verifier::{Glance, Verifier};
@@ -93,7 +92,7 @@ where
                             admit(&mut request, principal, &verifier);
                             forward(&mut inner, request).await
                         }
-                        Err(refusal) => Ok(answer(verifier.challenge(), &refusal)),
+                        Err(refusal) => Ok(answer(&verifier, &refusal)),
                     }
                 })))
             }
@@ -106,7 +105,7 @@ impl<S> Verify<S> {
     where
         F: Future<Output = Result<Response<B>, E>>,
     {
-        Either::Right(Either::Left(ready(Ok(answer(self.verifier.challenge(), refusal)))))
+        Either::Right(Either::Left(ready(Ok(answer(&self.verifier, refusal)))))
     }
 }
 
@@ -129,7 +128,7 @@ where
     service.call(request).map_ok(|response| response.map(Body::new))
 }
 
-fn answer(challenge: &Challenge, refusal: &Refusal) -> Response<Body> {
+fn answer(verifier: &Verifier, refusal: &Refusal) -> Response<Body> {
     tracing::debug!(reason = refusal.reason(), "refused");
-    challenge.answer(refusal)
+    verifier.answer(refusal)
 }

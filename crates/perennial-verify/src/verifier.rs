@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use http::Response;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
@@ -88,7 +90,8 @@ impl Verifier {
     /// Verifies an access token, without its scheme.
     ///
     /// # Errors
-    /// The refusal, which knows its own HTTP answer. The verifier's own trouble is [`Refusal::Unavailable`].
+    /// The refusal, which [`Verifier::answer`] turns into an HTTP answer. The verifier's own trouble is
+    /// [`Refusal::Unavailable`].
     pub async fn verify(&self, token: &str) -> Result<Principal, Refusal> {
         match self.glance(token) {
             Glance::Decided(decision) => decision,
@@ -117,6 +120,13 @@ impl Verifier {
     /// [`VerifierBuilder::resource`]. Merge it outside the protected routes.
     pub fn metadata_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.inner.metadata.as_ref().map_or_else(Router::new, ResourceMetadata::router)
+    }
+
+    /// The whole answer to a refusal, challenge included, for callers of [`Verifier::verify`]; the layer sends it by
+    /// itself.
+    #[must_use]
+    pub fn answer(&self, refusal: &Refusal) -> Response<Body> {
+        self.inner.challenge.answer(refusal)
     }
 
     pub(crate) fn challenge(&self) -> &Arc<Challenge> {

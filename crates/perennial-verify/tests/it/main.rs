@@ -1,5 +1,7 @@
 //! The verifier against a fake issuer over a real socket, with a clock that the tests move.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod api;
 mod discovery;
 mod issuer;
@@ -7,5 +9,6 @@ mod keys;
 mod random;
 mod requests;
 mod routes;
+mod sample;
 mod signer;
 mod tokens;

@@ -88,3 +88,17 @@ async fn a_refusal_is_never_cached_and_says_json() {
     assert_eq!(answered.headers["content-type"], "application/json");
     assert!(answered.body["error_description"].as_str().unwrap().contains("not a signed JWT"));
 }
+
+#[tokio::test]
+async fn whoever_verifies_by_hand_gets_the_same_answer() {
+    let (api, token, issuer) = set_up().await;
+    let by_layer = send(&api, "/whoami", &["Bearer abc"]).await;
+    let refusal = api.verifier.verify("abc").await.unwrap_err();
+    let by_hand = api.verifier.answer(&refusal);
+    assert_eq!(by_hand.status(), by_layer.status);
+    assert_eq!(by_hand.headers()["www-authenticate"], by_layer.challenge());
+    let without_memory = Api::with(&issuer, |builder| builder.seen_tokens(0));
+    for _ in 0..3 {
+        without_memory.who_am_i(&token).await.assert_passed();
+    }
+}

@@ -25,7 +25,7 @@ struct Note {
 
 /// The API: `/whoami` for anyone with a token of `verifier`, `/notes` with the scope `profile`, and without any
 /// token `/healthz` and the resource metadata.
-pub(crate) fn router(verifier: Verifier) -> Router {
+pub(crate) fn router(verifier: &Verifier) -> Router {
     let protected = Router::new()
         .route("/notes", get(list).post(save).route_layer(require_scope("profile")))
         .route("/whoami", get(who_am_i))
