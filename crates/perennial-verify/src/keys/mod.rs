@@ -10,13 +10,12 @@ mod jwk;
 pub(crate) use fetch::{Issuer, Limits, Source, is_loopback};
 pub(crate) use jwk::{Key, KeySet};
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::refusal::VerifierFault;
@@ -55,7 +54,6 @@ pub(crate) struct Keyring {
     flight: Mutex<Flight>,
     /// Counts finished fetches.
     landed: watch::Sender<u64>,
-    background: OnceLock<AbortHandle>,
 }
 
 #[derive(Default)]
@@ -96,10 +94,8 @@ impl Keyring {
             current: ArcSwapOption::empty(),
             flight: Mutex::default(),
             landed: watch::Sender::new(0),
-            background: OnceLock::new(),
         });
-        let task = keyring.runtime.spawn(keep_fresh(Arc::downgrade(&keyring)));
-        keyring.background.get_or_init(|| task.abort_handle());
+        keyring.runtime.spawn(keep_fresh(Arc::downgrade(&keyring)));
         keyring
     }
 
@@ -224,14 +220,6 @@ impl Keyring {
     }
 }
 
-impl Drop for Keyring {
-    fn drop(&mut self) {
-        if let Some(task) = self.background.get() {
-            task.abort();
-        }
-    }
-}
-
 /// Ends a flight however it ends, a panic included, so that the next one can start.
 struct Landing<'keyring> {
     keyring: &'keyring Keyring,
@@ -252,12 +240,18 @@ impl Drop for Landing<'_> {
 async fn keep_fresh(keyring: Weak<Keyring>) {
     loop {
         let Some(held) = keyring.upgrade() else { return };
+        let mut landed = held.landed.subscribe();
         let wait = held.until_due();
         if wait.is_zero() {
             held.renew().await;
             continue;
         }
         drop(held);
-        tokio::time::sleep(wait).await;
+        // A fetch that a request started changes when the next one is due; a keyring that is dropped ends the
+        // wait, too.
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = landed.changed() => {}
+        }
     }
 }

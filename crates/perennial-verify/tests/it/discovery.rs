@@ -56,7 +56,7 @@ async fn metadata_that_is_not_the_issuers_own_is_not_believed() {
         ("keys without TLS", metadata(|m| m["jwks_uri"] = json!("http://keys.example/jwks"))),
         ("keys in a file", metadata(|m| m["jwks_uri"] = json!("file:///etc/jwks"))),
         ("a portal", Answer::Html),
-        ("too much", Answer::Bytes(200 * 1024)),
+        ("too much", Answer::Padded { body: good.metadata(), length: 128 * 1024 + 1 }),
         ("elsewhere", Answer::Redirect(good.at("/moved"))),
     ];
     good.set("/moved", Answer::Json(good.metadata()));
@@ -67,6 +67,23 @@ async fn metadata_that_is_not_the_issuers_own_is_not_believed() {
         assert_eq!((answered.status.as_u16(), answered.reason()), (503, "no_keys"), "{name}");
     }
     assert_eq!(good.key_fetches(), 0);
+}
+
+#[tokio::test]
+async fn keys_are_not_fetched_less_safely_than_the_issuer_itself() {
+    let signer = Signer::es256("k");
+    let issuer = Issuer::start(&[&signer]).await;
+    let (_, address) = issuer.identifier.split_once("//").unwrap();
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    // The keys could be fetched, and from the right place, if the verifier only asked.
+    let client = reqwest::Client::builder().no_proxy().resolve("keys.example", address).build().unwrap();
+    let jwks_uri = format!("http://keys.example:{}/jwks", address.port());
+    assert!(client.get(&jwks_uri).send().await.unwrap().status().is_success());
+
+    issuer.set(OAUTH, Answer::Json(json!({ "issuer": issuer.identifier, "jwks_uri": jwks_uri })));
+    let api = Api::with(&issuer, |builder| builder.http_client(client));
+    api.who_am_i(&signer.token(&claims(&issuer))).await.assert_refused(503, "no_keys");
+    assert_eq!(issuer.key_fetches(), 1, "by the test itself");
 }
 
 #[tokio::test]

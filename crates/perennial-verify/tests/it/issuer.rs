@@ -25,7 +25,11 @@ pub(crate) enum Answer {
     Html,
     Status(u16),
     Redirect(String),
-    Bytes(usize),
+    /// Good JSON, and spaces after it up to this length.
+    Padded {
+        body: Value,
+        length: usize,
+    },
     /// Takes the request and says nothing.
     Silence,
 }
@@ -131,7 +135,9 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response<Body> {
         Some(Answer::Redirect(to)) => {
             response.status(StatusCode::FOUND).header(LOCATION, to).body(Body::empty())
         }
-        Some(Answer::Bytes(length)) => response.body(Body::from(vec![b' '; length])),
+        Some(Answer::Padded { body, length }) => {
+            response.body(Body::from(format!("{:<length$}", body.to_string())))
+        }
         Some(Answer::Silence) => std::future::pending().await,
         None => response.status(StatusCode::NOT_FOUND).body(Body::empty()),
     }

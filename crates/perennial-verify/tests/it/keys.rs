@@ -197,10 +197,9 @@ async fn without_any_keys_it_is_503_until_the_issuer_comes() {
 async fn nonsense_in_place_of_keys_changes_nothing() {
     let signer = Signer::es256("k");
     let issuer = Issuer::start(&[&signer]).await;
-    let api = Api::with(&issuer, |builder| {
-        builder.max_key_set_bytes(10_000).fetch_timeout(Duration::from_millis(300))
-    });
+    let api = Api::with(&issuer, |builder| builder.max_key_set_bytes(10_000));
     api.verifier.ready().await.unwrap();
+    let unknown = Signer::es256("unknown");
     let nonsense = [
         Answer::Html,
         Answer::Status(404),
@@ -209,18 +208,25 @@ async fn nonsense_in_place_of_keys_changes_nothing() {
         Answer::Json(json!({ "keys": {} })),
         Answer::Json(json!({ "error": "maintenance" })),
         Answer::Json(json!([])),
-        Answer::Bytes(10_001),
+        Answer::Padded { body: json!({ "keys": [unknown.jwk(), signer.jwk()] }), length: 10_001 },
         Answer::Redirect(issuer.at("/elsewhere")),
-        Answer::Silence,
     ];
-    issuer.set("/elsewhere", Answer::Json(json!({ "keys": [Signer::es256("evil").jwk()] })));
-    let unknown = Signer::es256("unknown");
+    issuer.set("/elsewhere", Answer::Json(json!({ "keys": [unknown.jwk()] })));
     for (answer, now) in nonsense.into_iter().zip((START + 31..).step_by(31)) {
         issuer.set("/jwks", answer);
         api.clock.advance(31);
         api.who_am_i(&unknown.token(&claims_at(&issuer, now))).await.assert_refused(503, "pending_key");
         api.who_am_i(&signer.token(&claims_at(&issuer, now))).await.assert_passed();
     }
+}
+
+#[tokio::test]
+async fn an_issuer_that_says_nothing_is_given_up_on() {
+    let signer = Signer::es256("k");
+    let issuer = Issuer::start(&[&signer]).await;
+    issuer.set("/jwks", Answer::Silence);
+    let api = Api::with(&issuer, |builder| builder.fetch_timeout(Duration::from_millis(50)));
+    api.who_am_i(&signer.token(&claims(&issuer))).await.assert_refused(503, "no_keys");
 }
 
 #[tokio::test]
@@ -283,6 +289,17 @@ async fn a_token_without_kid_is_tried_with_the_keys_of_its_algorithm() {
 }
 
 #[tokio::test]
+async fn a_token_without_kid_is_not_tried_with_a_whole_key_set() {
+    let signers: Vec<Signer> = (0..5).map(|n| Signer::es256(&format!("k{n}"))).collect();
+    let issuer = Issuer::start(&signers.iter().collect::<Vec<_>>()).await;
+    let api = Api::ready(&issuer).await;
+    let header = json!({ "alg": "ES256", "typ": "at+jwt" });
+    api.who_am_i(&signers[3].sign(&header, &claims(&issuer))).await.assert_passed();
+    assert!(api.verifier.verify(&signers[4].sign(&header, &claims(&issuer))).await.is_err());
+    api.who_am_i(&signers[4].token(&claims(&issuer))).await.assert_passed();
+}
+
+#[tokio::test]
 async fn keys_are_refreshed_when_due_while_requests_go_on() {
     let signer = Signer::es256("k");
     let issuer = Issuer::start(&[&signer]).await;
@@ -297,6 +314,8 @@ async fn keys_are_refreshed_when_due_while_requests_go_on() {
         issuer.set("/jwks", Answer::JsonFor { body: keys.clone(), cache_control });
         let api = Api::ready(&issuer).await;
         let fetches = issuer.key_fetches();
+        // The background goes to sleep before time moves: what follows is the requests' doing.
+        tokio::task::yield_now().await;
         api.clock.advance(due_after - 1);
         api.who_am_i(&signer.token(&claims_at(&issuer, START + due_after))).await.assert_passed();
         assert_eq!(issuer.key_fetches(), fetches, "{cache_control}");
