@@ -1,0 +1,6 @@
+//! The test kit tested: what all other tests stand on.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod proxy;
+mod seed;
