@@ -34,8 +34,6 @@ const FLAGS: [&str; 11] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 /// WebDriver has no events: what a page has become is asked for again and again.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
-/// The most pages between the authorization request and its answer.
-const MOST_PAGES: usize = 6;
 
 /// Why the browser could not be had, or did not get where it should.
 #[derive(Debug, thiserror::Error)]
@@ -209,21 +207,39 @@ impl Browser {
         redirect_uri: &str,
     ) -> Result<Url, BrowserError> {
         self.open(authorization_request).await?;
-        for _ in 0..MOST_PAGES {
+        let through = self.through_the_pages(username, password, redirect_uri);
+        match tokio::time::timeout(PATIENCE, through).await {
+            Ok(arrived) => arrived,
+            Err(_) => Err(self.stranded(redirect_uri).await),
+        }
+    }
+
+    /// Acts on each kind of page once: a click may return before the page that it leads to is there, and a page
+    /// that comes back refuses what was given.
+    async fn through_the_pages(
+        &self,
+        username: &str,
+        password: &str,
+        redirect_uri: &str,
+    ) -> Result<Url, BrowserError> {
+        let (mut signed_in, mut allowed) = (false, false);
+        let mut asked = tokio::time::interval(ASKED_EVERY);
+        loop {
+            asked.tick().await;
             let url = self.url().await?;
             if url.as_str().starts_with(redirect_uri) {
                 return Ok(url);
             }
-            // A click returns when the page that it leads to has loaded, so each round sees a new page.
-            if self.has("consent-allow").await? {
-                self.press("consent-allow").await?;
-            } else {
+            if !signed_in && self.has("sign-in").await? {
                 self.fill("username", username).await?;
                 self.fill("password", password).await?;
                 self.press("sign-in").await?;
+                signed_in = true;
+            } else if !allowed && self.has("consent-allow").await? {
+                self.press("consent-allow").await?;
+                allowed = true;
             }
         }
-        Err(self.stranded(redirect_uri).await)
     }
 
     /// Writes what the page looks like on such a screen as a PNG file.

@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod browser;
+mod http;
+mod process;
 mod proxy;
 mod seed;
+mod site;
