@@ -37,9 +37,13 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        _ => {
-            Err(Failed::new(format!("`cargo xtask {}` is unknown; there are:\n{USAGE}", args.join(" ")), ""))
-        }
+        _ => Err(Failed::new(
+            format!(
+                "`{}` is unknown; there are:\n{USAGE}",
+                ["cargo xtask"].iter().chain(&args).copied().collect::<Vec<_>>().join(" ")
+            ),
+            "",
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
