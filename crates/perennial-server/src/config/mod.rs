@@ -1,0 +1,1 @@
+//! `perennial.toml`, the environment and the flags, joined and checked.

@@ -1,0 +1,1 @@
+//! A whole server, from its configuration to the last answer before it stops.
