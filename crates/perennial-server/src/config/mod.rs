@@ -71,7 +71,8 @@ pub struct Config {
     /// The clients of the file.
     pub clients: Vec<Client>,
     origins: BTreeMap<Setting, Origin>,
-    layers: Layers,
+    /// Where it can be read again; nowhere, if it was made in another process.
+    layers: Option<Layers>,
 }
 
 /// A certificate chain and its key, PEM files.
@@ -187,17 +188,18 @@ impl Config {
     /// # Errors
     /// As [`Config::load`]; this configuration is as it was.
     pub fn reread(&self) -> Result<Self, ConfigError> {
-        read::read(self.layers.clone())
+        match self.layers.clone() {
+            Some(layers) => read::read(layers),
+            None => {
+                Err(ConfigError::new(Origin::Default, "this server was started without a file to read again"))
+            }
+        }
     }
 
     /// A configuration of defaults for this data folder, without a file: for a server inside another process.
     #[must_use]
     pub fn in_folder(data: &Path) -> Self {
-        Self {
-            data: data.to_owned(),
-            key_encryption_key: data.join(KEY_FILE),
-            ..Self::defaults(Layers::default())
-        }
+        Self { data: data.to_owned(), key_encryption_key: data.join(KEY_FILE), ..Self::defaults(None) }
     }
 
     /// Where the value of `setting` comes from.
@@ -225,7 +227,22 @@ impl Config {
             .collect()
     }
 
-    fn defaults(layers: Layers) -> Self {
+    /// Takes over what a reload brings into effect; the rest stays as the server was started with.
+    pub(crate) fn take_live(&mut self, newer: Self) {
+        *self = Self {
+            listen: self.listen,
+            issuer: self.issuer.take(),
+            data: std::mem::take(&mut self.data),
+            key_encryption_key: std::mem::take(&mut self.key_encryption_key),
+            signing_algorithm: self.signing_algorithm,
+            log: Log { format: self.log.format, level: newer.log.level },
+            limits: self.limits,
+            tls: if self.tls.is_some() { newer.tls.or_else(|| self.tls.take()) } else { None },
+            ..newer
+        };
+    }
+
+    fn defaults(layers: Option<Layers>) -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             issuer: None,

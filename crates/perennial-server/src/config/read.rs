@@ -30,7 +30,7 @@ pub(super) fn read(layers: Layers) -> Result<Config, ConfigError> {
         .iter()
         .map(|(setting, text)| (*setting, text.clone(), Origin::Flag(setting.flag()), here));
 
-    let mut config = Config::defaults(layers.clone());
+    let mut config = Config::defaults(Some(layers.clone()));
     let mut tls = TlsPair::default();
     let mut origins = BTreeMap::new();
     for (setting, text, origin, base) in from_file.chain(from_environment).chain(from_flags) {

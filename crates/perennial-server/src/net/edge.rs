@@ -90,7 +90,12 @@ impl Edge {
         Caller { addr: end.addr, secure: end.secure, request_id: given.unwrap_or_else(|| self.ids.next()) }
     }
 
-    async fn through(&self, peer: &Peer, caller: Caller, request: Request<Incoming>) -> Result<Response, Refuse> {
+    async fn through(
+        &self,
+        peer: &Peer,
+        caller: Caller,
+        request: Request<Incoming>,
+    ) -> Result<Response, Refuse> {
         let permit = if ops::is_health_check(request.uri().path()) {
             None
         } else if peer.overflow {
@@ -121,7 +126,11 @@ impl Edge {
     }
 
     /// The permit goes with the work, not with the waiting: work that nobody waits for any more still counts.
-    async fn work_on(&self, request: Request<Body>, permit: Option<OwnedSemaphorePermit>) -> Result<Response, Refuse> {
+    async fn work_on(
+        &self,
+        request: Request<Body>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Response, Refuse> {
         let router = self.router.clone();
         let work = self.work.spawn(async move {
             let response = router.oneshot(request).await;

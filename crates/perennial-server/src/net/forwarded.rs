@@ -54,17 +54,16 @@ impl Proxies {
                     .last()
                     .and_then(|element| element.proto.as_deref())
                     .map_or(tls, |proto| proto.eq_ignore_ascii_case("https"));
-                FarEnd { addr: self.first_untrusted(peer, elements.iter().map(|element| element.addr)), secure }
+                FarEnd {
+                    addr: self.first_untrusted(peer, elements.iter().map(|element| element.addr)),
+                    secure,
+                }
             }
         }
     }
 
     /// A hop that is no address (RFC 7239, 6.3: `unknown`, `_hidden`) ends the walk at the one that told it.
-    fn first_untrusted(
-        &self,
-        peer: IpAddr,
-        hops: impl DoubleEndedIterator<Item = Option<IpAddr>>,
-    ) -> IpAddr {
+    fn first_untrusted(&self, peer: IpAddr, hops: impl DoubleEndedIterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut last = peer;
         for hop in hops.rev() {
             let Some(addr) = hop else { break };

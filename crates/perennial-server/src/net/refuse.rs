@@ -1,9 +1,9 @@
 //! What is answered where no endpoint answers: the same members as every other refusal of this server.
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+
+use crate::refusal::{Action, ErrorCode, Refusal};
 
 /// Why the network layer answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,77 +22,39 @@ pub(super) enum Refuse {
     Panicked,
 }
 
-struct Words {
-    status: StatusCode,
-    error: &'static str,
-    description: &'static str,
-    retryable: bool,
-    reason: &'static str,
-    retry_after: Option<&'static str>,
-}
-
 impl Refuse {
-    fn words(self) -> Words {
-        let unavailable = |description, reason, retry_after| Words {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            error: "temporarily_unavailable",
-            description,
-            retryable: true,
-            reason,
-            retry_after: Some(retry_after),
-        };
-        let invalid = |status, description, retryable, reason| Words {
-            status,
-            error: "invalid_request",
-            description,
-            retryable,
-            reason,
-            retry_after: None,
-        };
-        match self {
-            Self::Busy => unavailable("the server has as much in work as it takes: try again", "overloaded", "1"),
-            Self::TimedOut => unavailable("the answer took too long: try again", "timeout", "2"),
-            Self::SlowBody => {
-                invalid(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly", true, "slow_body")
-            }
-            Self::LargeBody => {
-                invalid(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large", false, "large_body")
-            }
-            Self::BrokenBody => invalid(StatusCode::BAD_REQUEST, "the request's body broke off", true, "broken_body"),
-            Self::Panicked => Words {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                error: "server_error",
-                description: "something is wrong in the server; its log has more under this request id",
-                retryable: true,
-                reason: "internal",
-                retry_after: Some("5"),
-            },
-        }
-    }
-
     /// The answer.
     pub(super) fn response(self, request_id: &str) -> Response {
-        let words = self.words();
-        let body = json!({
-            "error": words.error,
-            "error_description": words.description,
-            "retryable": words.retryable,
-            "action": if words.retryable { "retry" } else { "fix_client" },
-            "reason": words.reason,
-            "request_id": request_id,
-        });
-        let mut response = Response::new(Body::from(body.to_string()));
-        *response.status_mut() = words.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = words.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
-        }
+        let refusal = match self {
+            Self::Busy => Refusal::unavailable(
+                "overloaded",
+                "The server has as much in work as it takes. Try again.",
+                1,
+            ),
+            Self::TimedOut => Refusal::unavailable("timeout", "The answer took too long. Try again.", 2),
+            Self::SlowBody => again(
+                Refusal::request("slow_body", "The request's body came too slowly.")
+                    .with_status(StatusCode::REQUEST_TIMEOUT),
+            ),
+            Self::LargeBody => Refusal::request("large_body", "The request's body is too large.")
+                .with_status(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BrokenBody => again(Refusal::request("broken_body", "The request's body broke off.")),
+            // Whatever it had done by then is done once: asking again gives the same successor.
+            Self::Panicked => again(Refusal::new(
+                ErrorCode::ServerError,
+                "internal",
+                "Something is wrong in the server. Its log has more under this request id.",
+            )),
+        };
+        let mut response = Refusal { request_id: Some(request_id.to_owned()), ..refusal }.into_response();
         // What is left of a body that was not read must not be taken for the next request.
         if matches!(self, Self::SlowBody | Self::LargeBody | Self::BrokenBody) {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
+
+fn again(refusal: Refusal) -> Refusal {
+    Refusal { retryable: true, action: Action::Retry, ..refusal }
 }

@@ -40,7 +40,9 @@ pub enum TlsError {
         why: String,
     },
     /// They do not go together, or are of a kind that is not known.
-    #[error("{certificate} and {key} do not make a TLS server ({source}): check that the key is the certificate's")]
+    #[error(
+        "{certificate} and {key} do not make a TLS server ({source}): check that the key is the certificate's"
+    )]
     Unfit {
         /// The certificate's file.
         certificate: String,
@@ -62,11 +64,14 @@ impl Tls {
         Ok(Self { config: ArcSwap::new(server_config(files)?) })
     }
 
-    /// Reads the files, which may be others, and uses them for all connections from here on. What is wrong
-    /// with them leaves the old ones in use.
-    pub(crate) fn reload(&self, files: &TlsFiles) -> Result<(), TlsError> {
-        self.config.store(server_config(files)?);
-        Ok(())
+    /// Reads the files, which may be others; what is wrong with them leaves the old ones in use.
+    pub(crate) fn prepare(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+        server_config(files)
+    }
+
+    /// Uses another certificate for all connections from here on.
+    pub(crate) fn change_to(&self, config: Arc<ServerConfig>) {
+        self.config.store(config);
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -77,12 +82,14 @@ impl Tls {
 fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let name = |path: &Path| path.display().to_string();
     let certificate = read(&files.certificate)?;
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&certificate).collect::<Result<_, _>>().map_err(|error| {
-            TlsError::NoCertificate { path: name(&files.certificate), why: plainly(&error) }
-        })?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsError::NoCertificate { path: name(&files.certificate), why: plainly(&error) })?;
     if chain.is_empty() {
-        return Err(TlsError::NoCertificate { path: name(&files.certificate), why: plainly(&pem::Error::NoItemsFound) });
+        return Err(TlsError::NoCertificate {
+            path: name(&files.certificate),
+            why: plainly(&pem::Error::NoItemsFound),
+        });
     }
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|error| TlsError::NoKey { path: name(&files.key), why: plainly(&error) })?;
