@@ -33,7 +33,7 @@ pub(crate) fn finish(
         Err(refusal) => {
             let (error, reason) = (refusal.error.as_str(), refusal.reason);
             tracing::debug!(request_id = %caller.request_id, error, reason, "refused");
-            refusal.to_request(&service.issuer, &caller.request_id).into_response()
+            refusal.answering(&service.issuer, &caller.request_id).into_response()
         }
     };
     cors::allow(service, asked, response.headers_mut());

@@ -14,40 +14,27 @@ pub(crate) fn refused(service: &Service, client: &Client, verdict: Verdict, sett
     let cause = end_cause(session, *now);
     let reason = word(decision.reason, cause);
     match verdict {
-        Verdict::Stale => Refusal {
-            retry_after: Some(1),
-            ..Refusal::new(
-                ErrorCode::Conflict,
-                reason,
-                "A newer refresh token was issued: read it again from where the client keeps it.",
-            )
-        },
-        Verdict::Final => Refusal {
-            since: since(session, cause, *now),
-            ..with_continuity(Refusal::new(ErrorCode::InvalidGrant, reason, why(reason)), session)
-        },
-        Verdict::Contested => with_continuity(
-            Refusal::new(ErrorCode::InvalidGrant, reason, why(reason)).with_action(Action::Confirm),
-            session,
-        ),
+        Verdict::Stale => Refusal::new(
+            ErrorCode::Conflict,
+            reason,
+            "A newer refresh token was issued: read it again from where the client keeps it.",
+        )
+        .with_retry_after(1),
+        Verdict::Final => Refusal::new(ErrorCode::InvalidGrant, reason, why(reason))
+            .with_since(since(session, cause, *now))
+            .with_continuity(session.grant.continuity),
+        Verdict::Contested => Refusal::new(ErrorCode::InvalidGrant, reason, why(reason))
+            .with_action(Action::Confirm)
+            .with_continuity(session.grant.continuity),
         Verdict::Unbound => Refusal::new(ErrorCode::InvalidGrant, reason, why(reason)),
-        Verdict::Challenge => Refusal {
-            step_up_uri: Some(step_up_uri(service, client, session)),
-            max_age: Some(0),
-            ..with_continuity(
-                Refusal::new(
-                    ErrorCode::InsufficientUserAuthentication,
-                    reason,
-                    "The user must sign in once more before this session goes on.",
-                ),
-                session,
-            )
-        },
+        Verdict::Challenge => Refusal::new(
+            ErrorCode::InsufficientUserAuthentication,
+            reason,
+            "The user must sign in once more before this session goes on.",
+        )
+        .with_step_up(step_up_uri(service, client, session), 0)
+        .with_continuity(session.grant.continuity),
     }
-}
-
-fn with_continuity(refusal: Refusal, session: &Session) -> Refusal {
-    Refusal { continuity: Some(session.grant.continuity.to_string()), ..refusal }
 }
 
 /// The word of the wire for a reason.

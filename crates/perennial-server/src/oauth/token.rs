@@ -180,7 +180,7 @@ impl Asked<'_> {
         let Some(ticket) = self.service.store.ticket(&CodeAgreement::key(sid)).await? else {
             let refusal =
                 Refusal::new(ErrorCode::InvalidGrant, "expired_idle", "The code was not redeemed in time.");
-            return Err(Refusal { continuity: Some(session.grant.continuity.to_string()), ..refusal });
+            return Err(refusal.with_continuity(session.grant.continuity));
         };
         serde_json::from_slice(&ticket.payload).map_err(|error| {
             Refusal::from(perennial_store::StoreError::Damaged {
