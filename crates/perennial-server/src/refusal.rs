@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use perennial_core::ContinuityId;
 use perennial_store::StoreError;
 use serde::Serialize;
 
@@ -99,17 +100,23 @@ pub(crate) struct Refusal {
     pub(crate) reason: &'static str,
     /// Seconds.
     pub(crate) retry_after: Option<u32>,
-    pub(crate) www_authenticate: Option<HeaderValue>,
-    /// Unix seconds: since when it is so.
-    pub(crate) since: Option<u64>,
-    pub(crate) continuity: Option<String>,
-    pub(crate) step_up_uri: Option<String>,
-    /// Seconds: how fresh the authentication must be (RFC 9470, 3).
-    pub(crate) max_age: Option<u32>,
+    /// What few refusals have.
+    aside: Option<Box<Aside>>,
     /// Set by the layer that knows it.
-    pub(crate) request_id: Option<String>,
+    request_id: Option<Arc<str>>,
     /// Set by the layer that knows it: under it lies the page that explains the error.
-    pub(crate) issuer: Option<Arc<str>>,
+    issuer: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Aside {
+    www_authenticate: Option<HeaderValue>,
+    /// Unix seconds: since when it is so.
+    since: Option<u64>,
+    continuity: Option<String>,
+    step_up_uri: Option<String>,
+    /// Seconds: how fresh the authentication must be (RFC 9470, 3).
+    max_age: Option<u32>,
 }
 
 impl Refusal {
@@ -124,11 +131,7 @@ impl Refusal {
             action,
             reason,
             retry_after: None,
-            www_authenticate: None,
-            since: None,
-            continuity: None,
-            step_up_uri: None,
-            max_age: None,
+            aside: None,
             request_id: None,
             issuer: None,
         }
@@ -141,8 +144,12 @@ impl Refusal {
 
     /// 503: the same request may be sent again in so many seconds; nothing was consumed.
     pub(crate) fn unavailable(reason: &'static str, description: &str, seconds: u32) -> Self {
-        let refusal = Self::new(ErrorCode::TemporarilyUnavailable, reason, description);
-        Self { retry_after: Some(seconds), ..refusal }
+        Self::new(ErrorCode::TemporarilyUnavailable, reason, description).with_retry_after(seconds)
+    }
+
+    /// The same with `Retry-After`, in seconds.
+    pub(crate) fn with_retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The same with another status.
@@ -150,19 +157,43 @@ impl Refusal {
         Self { status, ..self }
     }
 
-    /// The same with a `WWW-Authenticate` challenge.
-    pub(crate) fn with_challenge(self, challenge: HeaderValue) -> Self {
-        Self { www_authenticate: Some(challenge), ..self }
-    }
-
     /// The same with another action.
     pub(crate) fn with_action(self, action: Action) -> Self {
         Self { action, ..self }
     }
 
+    /// The same with a `WWW-Authenticate` challenge.
+    pub(crate) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.aside_mut().www_authenticate = Some(challenge);
+        self
+    }
+
+    /// The same with the time since when it is so, in Unix seconds.
+    pub(crate) fn with_since(mut self, since: Option<u64>) -> Self {
+        self.aside_mut().since = since;
+        self
+    }
+
+    /// The same with the identity that a session which replaces this one takes over.
+    pub(crate) fn with_continuity(mut self, continuity: ContinuityId) -> Self {
+        self.aside_mut().continuity = Some(continuity.to_string());
+        self
+    }
+
+    /// The same with an authorization request that is ready to open, and how fresh the authentication must be.
+    pub(crate) fn with_step_up(mut self, uri: String, max_age: u32) -> Self {
+        let aside = self.aside_mut();
+        (aside.step_up_uri, aside.max_age) = (Some(uri), Some(max_age));
+        self
+    }
+
     /// The same, as an answer to this request of this issuer.
-    pub(crate) fn to_request(self, issuer: &Arc<str>, request_id: &str) -> Self {
-        Self { request_id: Some(request_id.to_owned()), issuer: Some(Arc::clone(issuer)), ..self }
+    pub(crate) fn answering(self, issuer: &Arc<str>, request_id: &Arc<str>) -> Self {
+        Self { request_id: Some(Arc::clone(request_id)), issuer: Some(Arc::clone(issuer)), ..self }
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
     }
 }
 
@@ -213,6 +244,7 @@ struct Body<'a> {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let aside = self.aside.unwrap_or_default();
         let body = Body {
             error: self.error,
             error_description: &self.description,
@@ -221,10 +253,10 @@ impl IntoResponse for Refusal {
             action: self.action,
             reason: self.reason,
             request_id: self.request_id.as_deref(),
-            since: self.since,
-            continuity: self.continuity.as_deref(),
-            step_up_uri: self.step_up_uri.as_deref(),
-            max_age: self.max_age,
+            since: aside.since,
+            continuity: aside.continuity.as_deref(),
+            step_up_uri: aside.step_up_uri.as_deref(),
+            max_age: aside.max_age,
         };
         let body = serde_json::to_vec(&body).expect("strings and numbers are always JSON");
         let mut response = Response::new(body.into());
@@ -236,7 +268,7 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(challenge) = self.www_authenticate {
+        if let Some(challenge) = aside.www_authenticate {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
