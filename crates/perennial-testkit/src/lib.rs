@@ -10,4 +10,4 @@ pub mod process;
 pub mod proxy;
 mod seed;
 
-pub use seed::{Rng, SEED_VARIABLE, Seed};
+pub use seed::{Rng, SEED_VARIABLE, SOAK_VARIABLE, Seed, cases};

@@ -9,6 +9,15 @@ use std::hash::{BuildHasher, RandomState};
 /// The environment variable that replays a run: `PERENNIAL_SEED=0x1f2e… cargo test …`.
 pub const SEED_VARIABLE: &str = "PERENNIAL_SEED";
 
+/// The environment variable that `cargo xtask soak` sets.
+pub const SOAK_VARIABLE: &str = "PERENNIAL_SOAK";
+
+/// How many cases a random test tries: `usual` of them, and a hundred times as many in a soak.
+#[must_use]
+pub fn cases(usual: u32) -> u32 {
+    if std::env::var_os(SOAK_VARIABLE).is_some() { usual.saturating_mul(100) } else { usual }
+}
+
 /// Where all randomness of one test comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u64);

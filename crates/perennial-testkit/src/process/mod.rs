@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use url::Url;
 
@@ -90,6 +91,7 @@ pub struct Program {
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
 }
 
 /// How a program that was run to its end has ended.
@@ -103,19 +105,38 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// What it wrote on standard output, when it succeeded.
+    ///
+    /// # Panics
+    /// When it failed; with all that it wrote.
+    #[must_use]
+    #[track_caller]
+    pub fn expect_success(&self) -> &str {
+        assert!(self.status.success(), "{}; it wrote:\n{}{}", self.status, self.stdout, self.stderr);
+        &self.stdout
+    }
+}
+
 impl Program {
     /// Any program.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), args: Vec::new(), env: Vec::new(), folder: None }
+        Self { path: path.into(), args: Vec::new(), env: Vec::new(), folder: None, stdin: None }
     }
 
-    /// The `perennial` binary: `PERENNIAL_BIN`, else the one that Cargo built beside the running test.
+    /// The `perennial` binary: `PERENNIAL_BIN`, else the one that Cargo built beside the running test. It inherits
+    /// no `PERENNIAL_…` variable, so that nobody's settings decide a test.
     ///
     /// # Errors
     /// When it is not built.
     pub fn perennial() -> Result<Self, ProcessError> {
         let path = perennial_path();
-        if path.is_file() { Ok(Self::new(path)) } else { Err(ProcessError::NotBuilt { looked_at: path }) }
+        if !path.is_file() {
+            return Err(ProcessError::NotBuilt { looked_at: path });
+        }
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        let settings = settings.filter(|name| name.to_string_lossy().starts_with("PERENNIAL_"));
+        Ok(settings.fold(Self::new(path), Self::env_remove))
     }
 
     /// One argument more.
@@ -150,6 +171,13 @@ impl Program {
     #[must_use]
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// What it reads on standard input, which ends after that; without this it reads nothing.
+    #[must_use]
+    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(text.into());
         self
     }
 
@@ -192,7 +220,8 @@ impl Program {
 
     fn spawn(&self, output: &Output) -> Result<Child, ProcessError> {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.args(&self.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         for (name, value) in &self.env {
             match value {
@@ -206,6 +235,10 @@ impl Program {
         let mut child =
             command.spawn().map_err(|source| ProcessError::Start { program: self.name(), source })?;
         output.follow(child.stdout.take(), child.stderr.take());
+        if let (Some(text), Some(mut stdin)) = (self.stdin.clone(), child.stdin.take()) {
+            // A program that ends before it has read all of it breaks the pipe, which is its good right.
+            tokio::spawn(async move { drop(stdin.write_all(&text).await) });
+        }
         Ok(child)
     }
 

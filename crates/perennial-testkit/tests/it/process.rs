@@ -49,6 +49,12 @@ async fn a_command_is_run_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_command_reads_what_it_is_given() {
+    let finished = shell("read line; echo \"read $line\"; cat").stdin("a\nb\n").run(DEADLINE).await.unwrap();
+    assert_eq!(finished.expect_success(), "read a\nb\n");
+}
+
+#[tokio::test]
 async fn a_command_that_never_ends_is_late() {
     let late =
         shell("echo working; exec tail -f /dev/null").run(Duration::from_millis(50)).await.unwrap_err();
