@@ -200,7 +200,7 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::Full | StoreError::Closed => {
+            StoreError::Unavailable(_) | StoreError::Full | StoreError::SidTaken | StoreError::Closed => {
                 tracing::warn!(%error, "the store did not answer");
                 Self::unavailable("store_unavailable", "The server cannot reach its store. Try again.", 2)
             }

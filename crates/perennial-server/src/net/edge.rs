@@ -31,6 +31,7 @@ use crate::ops;
 /// The way from a connection to the endpoints.
 pub(crate) struct Edge {
     router: Router,
+    issuer: Arc<str>,
     pub(super) limits: Limits,
     proxies: ArcSwap<Proxies>,
     requests: Arc<Semaphore>,
@@ -40,9 +41,15 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// A way to these endpoints.
-    pub(crate) fn new(router: Router, limits: Limits, proxies: Proxies) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(
+        router: Router,
+        issuer: Arc<str>,
+        limits: Limits,
+        proxies: Proxies,
+    ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             router,
+            issuer,
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             requests: Arc::new(Semaphore::new(limits.max_requests)),
@@ -71,7 +78,7 @@ impl Edge {
 
         let mut response = match self.through(peer, caller, request).await {
             Ok(response) => response,
-            Err(refuse) => refuse.response(&request_id),
+            Err(refuse) => refuse.response(&self.issuer, &request_id),
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(X_REQUEST_ID, id);

@@ -76,7 +76,10 @@ impl Proxies {
     }
 }
 
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a str> {
+fn values<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl DoubleEndedIterator<Item = &'a str> + use<'a> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("unreadable"))
 }
 

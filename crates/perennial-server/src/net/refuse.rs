@@ -1,5 +1,7 @@
 //! What is answered where no endpoint answers: the same members as every other refusal of this server.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -24,7 +26,7 @@ pub(super) enum Refuse {
 
 impl Refuse {
     /// The answer.
-    pub(super) fn response(self, request_id: &str) -> Response {
+    pub(super) fn response(self, issuer: &Arc<str>, request_id: &Arc<str>) -> Response {
         let refusal = match self {
             Self::Busy => Refusal::unavailable(
                 "overloaded",
@@ -46,7 +48,7 @@ impl Refuse {
                 "Something is wrong in the server. Its log has more under this request id.",
             )),
         };
-        let mut response = Refusal { request_id: Some(request_id.to_owned()), ..refusal }.into_response();
+        let mut response = refusal.answering(issuer, request_id).into_response();
         // What is left of a body that was not read must not be taken for the next request.
         if matches!(self, Self::SlowBody | Self::LargeBody | Self::BrokenBody) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -55,6 +57,7 @@ impl Refuse {
     }
 }
 
-fn again(refusal: Refusal) -> Refusal {
-    Refusal { retryable: true, action: Action::Retry, ..refusal }
+fn again(mut refusal: Refusal) -> Refusal {
+    refusal.retryable = true;
+    refusal.with_action(Action::Retry)
 }

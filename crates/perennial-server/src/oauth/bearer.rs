@@ -32,11 +32,9 @@ pub(crate) async fn present(
         .ok_or_else(|| invalid("unknown", "The access token is not one of this server."))?;
     let now = service.clock.now();
     if now.wall.seconds() >= claims.exp {
-        return Err(Refusal {
-            retryable: true,
-            ..invalid("expired", "The access token has expired: refresh it.")
-                .with_action(Action::ReloadCredentials)
-        });
+        let mut expired = invalid("expired", "The access token has expired: refresh it.");
+        expired.retryable = true;
+        return Err(expired.with_action(Action::ReloadCredentials));
     }
     let sid: SessionId = claims
         .sid

@@ -121,8 +121,8 @@ async fn serve(
 ) -> Result<Running, RunError> {
     let readiness = Arc::new(Readiness::new());
     let router = router(Arc::clone(&service), Arc::clone(&readiness));
-    let edge = Edge::new(router, config.limits, live::proxies(&config));
-    let edge = Arc::new(edge.map_err(|error| RunError::System(error.into()))?);
+    let edge = Edge::new(router, Arc::clone(&service.issuer), config.limits, live::proxies(&config));
+    let edge = Arc::new(edge.map_err(|error| RunError::System(std::io::Error::other(error)))?);
     let registry = Arc::new(ClientRegistry::open(Arc::clone(&service), config.clients.clone()).await?);
     let control = control::bind(&config.data)?;
 
