@@ -10,8 +10,12 @@ pub mod config;
 pub mod control;
 pub mod keys;
 mod net;
-mod oauth;
+pub mod oauth;
+mod ops;
 mod pages;
 mod refusal;
 pub mod run;
 pub mod service;
+mod sweeper;
+
+pub use net::caller::Caller;
