@@ -42,7 +42,7 @@ pub enum Outcome {
     /// Tokens (RFC 6749, 5.1).
     Issued(Box<Issued>),
     /// An error (RFC 6749, 5.2).
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// Not an OAuth answer; or a server too busy to make one.
     Unbelievable {
         /// What was wrong with it.
@@ -183,7 +183,9 @@ pub fn read_answer(answer: &HttpAnswer, asked_at: &Clocks, now: &Clocks) -> Outc
         _ if !is_json(answer.content_type.as_deref()) => Err(Disbelief::NotJson(answer.status)),
         200 => read_success(answer, asked_at, now).map(|issued| Outcome::Issued(Box::new(issued))),
         // RFC 6749, 5.2 and the codes of its extensions; a 404 says nothing about a token.
-        400 | 401 | 403 | 409 | 429 | 500..=599 => read_refusal(answer, retry_after_ms).map(Outcome::Refused),
+        400 | 401 | 403 | 409 | 429 | 500..=599 => {
+            read_refusal(answer, retry_after_ms).map(|refusal| Outcome::Refused(Box::new(refusal)))
+        }
         _ => Err(Disbelief::Malformed(answer.status)),
     };
     outcome.unwrap_or_else(|why| Outcome::Unbelievable {

@@ -32,7 +32,7 @@ pub(super) enum Step {
     /// The time to try again to store new tokens. The lock stays taken: they exist nowhere else.
     Unsaved(Box<Credentials>),
     /// What the store holds now that the server has refused: `invalid_grant` is a question first.
-    Questioning(Refusal),
+    Questioning(Box<Refusal>),
     /// The story of dead tokens to be durable.
     SettingAside,
     /// What the store holds, without the lock: has somebody signed in meanwhile?
@@ -189,7 +189,7 @@ impl Engine {
         }
     }
 
-    fn refused(&mut self, refusal: Refusal, now: &Clocks, entropy: &Entropy) {
+    fn refused(&mut self, refusal: Box<Refusal>, now: &Clocks, entropy: &Entropy) {
         let retry_after_ms = refusal.retry_after_ms;
         let unknown_before = self.failure.as_ref().map_or(0, |failure| failure.unknown_refusals);
         let trouble = match refusal.remedy {
@@ -205,7 +205,7 @@ impl Engine {
         self.fail(trouble, retry_after_ms, now, entropy);
     }
 
-    fn question(&mut self, refusal: Refusal) {
+    fn question(&mut self, refusal: Box<Refusal>) {
         self.step = Step::Questioning(refusal);
         self.out.push_back(Action::Read);
     }
@@ -214,7 +214,7 @@ impl Engine {
     fn loaded_after_refusal(
         &mut self,
         stored: Option<Credentials>,
-        refusal: Refusal,
+        refusal: Box<Refusal>,
         now: &Clocks,
         entropy: &Entropy,
     ) {
@@ -233,7 +233,7 @@ impl Engine {
         self.credentials = Some(next.clone());
         let (error, reason) = (story.error.clone(), story.reason.clone());
         self.out.push_back(Action::Note(Note::SignedOut { error, reason }));
-        self.end(Trouble::SignedOut(story));
+        self.end(Trouble::SignedOut(Box::new(story)));
         self.step = Step::SettingAside;
         self.out.push_back(Action::Store(Box::new(next), Storing::Story));
     }
@@ -358,13 +358,13 @@ impl Engine {
             return None;
         }
         Some(credentials.set_aside.last().map_or(Trouble::NeverSignedIn, |dead| {
-            Trouble::SignedOut(Story {
+            Trouble::SignedOut(Box::new(Story {
                 error: dead.error.clone(),
                 reason: dead.reason.clone(),
                 description: dead.description.clone(),
                 request_id: dead.request_id.clone(),
                 uri: dead.uri.clone(),
-            })
+            }))
         }))
     }
 

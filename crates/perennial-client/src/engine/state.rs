@@ -89,13 +89,13 @@ pub enum Trouble {
     Unbelievable(#[from] Disbelief),
     /// The server asks to wait.
     #[error("the server asks to try again later ({})", told(.0))]
-    Busy(Refusal),
+    Busy(Box<Refusal>),
     /// The server says that a newer token is in the store, and the store has none.
     #[error("the server has issued a newer token than this store holds ({}); trying again", told(.0))]
-    NewerElsewhere(Refusal),
+    NewerElsewhere(Box<Refusal>),
     /// An error that no standard knows; it is tried a few times before it is believed.
     #[error("the server refused with an unknown error ({})", told(.0))]
-    UnknownRefusal(Refusal),
+    UnknownRefusal(Box<Refusal>),
     /// The server's token had expired when it came.
     #[error("the server issued a token that had already expired; check its clock and its lifetimes")]
     BornExpired,
@@ -104,16 +104,16 @@ pub enum Trouble {
     ApiRefusesFreshToken,
     /// The registration of this client is at fault.
     #[error("the server does not accept this client ({}); check its registration", told(.0))]
-    Client(Refusal),
+    Client(Box<Refusal>),
     /// The user must authenticate once more.
     #[error("the server asks you to authenticate once more{}", place(&.0.story))]
-    StepUp(Refusal),
+    StepUp(Box<Refusal>),
     /// The user must say who is who.
     #[error("the session is paused until you confirm it{}", place(&.0.story))]
-    Confirm(Refusal),
+    Confirm(Box<Refusal>),
     /// The server ended the sign-in.
     #[error("signed out: {}; run `perennial login`", verdict(.0))]
-    SignedOut(Story),
+    SignedOut(Box<Story>),
     /// Nobody has signed in.
     #[error("not signed in; run `perennial login`")]
     NeverSignedIn,
