@@ -5,6 +5,8 @@ mod credentials;
 #[cfg(feature = "tokio")]
 mod driver;
 pub mod engine;
+#[cfg(feature = "login")]
+pub mod login;
 mod secret;
 #[cfg(feature = "tokio")]
 mod store;

@@ -81,6 +81,13 @@ pub(crate) async fn post(
     read_whole(response).await
 }
 
+/// Fetches a document.
+#[cfg(feature = "login")]
+pub(crate) async fn get(http: &reqwest::Client, address: &str) -> Result<HttpAnswer, TransportFailure> {
+    let request = http.get(address).header(ACCEPT, "application/json");
+    read_whole(request.send().await.map_err(transport_failure)?).await
+}
+
 fn form_body(form: &[(&str, &str)], client: &ClientAuthentication<'_>) -> String {
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);

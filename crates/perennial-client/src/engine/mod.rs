@@ -42,6 +42,8 @@ pub use event::{
     Action, CallerId, Event, HandedOut, Note, RefreshRequest, RequestId, StoreFailure, Storing,
     TransportFailure,
 };
+#[cfg(feature = "login")]
+pub(crate) use schedule::retry_delay_ms;
 pub use state::{Advice, Phase, State, TokenError, Trouble};
 
 use crate::clocks::{BootMillis, Clocks, Entropy};
