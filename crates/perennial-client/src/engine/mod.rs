@@ -288,7 +288,8 @@ impl Engine {
             (None, Some(failure)) => Some(&failure.trouble).filter(|trouble| trouble.needs_somebody()),
             (None, None) => None,
         };
-        let hopeless = hopeless.filter(|_| at_rest || (self.ended.is_some() && !self.is_looking())).cloned();
+        // Not before the story is stored: a caller that gives up may end the process.
+        let hopeless = hopeless.filter(|_| at_rest).cloned();
         let trouble = self.failure.as_ref().map(|failure| failure.trouble.clone());
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {

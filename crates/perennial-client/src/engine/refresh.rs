@@ -73,10 +73,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_looking(&self) -> bool {
-        matches!(self.step, Step::Looking)
-    }
-
     #[cfg(test)]
     pub(super) fn step_is_idle(&self) -> bool {
         matches!(self.step, Step::Idle)

@@ -67,12 +67,7 @@ fn as_text(profile: &str, store: &FileStore, stored: Option<&Credentials>, now: 
 }
 
 fn signed_in(stored: &Credentials) -> String {
-    let state = stored.session.as_ref().map_or("signed in", |session| session.state.as_str());
-    if stored.retry_key.is_some() {
-        format!("{state}; a refresh has begun and its answer is not stored yet")
-    } else {
-        state.to_owned()
-    }
+    stored.session.as_ref().map_or("signed in", |session| session.state.as_str()).to_owned()
 }
 
 fn signed_out(last: Option<&SetAside>, now: UnixMillis) -> String {
@@ -135,7 +130,6 @@ fn as_json(profile: &str, stored: Option<&Credentials>) -> serde_json::Value {
         "expires_at": access.map(|token| token.expires_at().0 / 1_000),
         "scope": access.and_then(|token| token.scope.as_deref()),
         "refreshable": tokens.is_some_and(|tokens| tokens.refresh_token.is_some()),
-        "attempt_under_way": stored.is_some_and(|stored| stored.retry_key.is_some()),
         "session": stored.and_then(|stored| stored.session.as_ref()),
         "signed_out": last.filter(|_| tokens.is_none()).map(|dead| serde_json::json!({
             "at": dead.at.0 / 1_000, "error": dead.error, "reason": dead.reason,
