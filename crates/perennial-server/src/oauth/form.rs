@@ -160,7 +160,8 @@ pub(crate) fn no_secret_in_address(uri: &Uri) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// Whether the content type says form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(only), None) = (types.next(), types.next()) else { return false };
     let essence = only.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
