@@ -207,6 +207,10 @@ pub enum StoreError {
         /// How it shows.
         why: String,
     },
+    /// A session was to be born under an id too close to another's: the same request, with an id drawn anew,
+    /// goes through.
+    #[error("the new session's id is too close to another's: draw another")]
+    SidTaken,
     /// It was closed: the server is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -217,7 +221,7 @@ impl StoreError {
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Full | Self::Overloaded | Self::Closed => true,
+            Self::Unavailable(_) | Self::Full | Self::Overloaded | Self::SidTaken | Self::Closed => true,
             Self::Damaged { .. } => false,
         }
     }
