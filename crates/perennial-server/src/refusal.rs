@@ -162,6 +162,11 @@ impl Refusal {
         Self { action, ..self }
     }
 
+    /// The same, once the client has done what the action says.
+    pub(crate) fn into_retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
     /// The same with a `WWW-Authenticate` challenge.
     pub(crate) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.aside_mut().www_authenticate = Some(challenge);
@@ -200,7 +205,7 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::Full | StoreError::Closed => {
+            StoreError::Unavailable(_) | StoreError::Full | StoreError::SidTaken | StoreError::Closed => {
                 tracing::warn!(%error, "the store did not answer");
                 Self::unavailable("store_unavailable", "The server cannot reach its store. Try again.", 2)
             }
