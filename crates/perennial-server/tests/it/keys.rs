@@ -109,7 +109,8 @@ async fn keys_in_the_store_are_not_readable_without_the_key_file() {
     assert_eq!(records.len(), 3);
     for record in records {
         let body: Value = serde_json::from_slice(&record.body).unwrap();
-        let members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        members.sort_unstable();
         assert_eq!(members, ["format", "kek", "made_at", "nonce", "sealed"]);
     }
 }

@@ -1,5 +1,7 @@
 //! What answers look like, member by member; whatever differs each time is blotted out.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::world::{BACK_END_SECRET, World, claims};
@@ -31,7 +33,22 @@ fn shape(value: &Value) -> String {
     }
     let mut value = value.clone();
     blot("", &mut value);
-    serde_json::to_string_pretty(&value).unwrap()
+    ordered(&value)
+}
+
+/// JSON with its members in the order of their names, whatever order serde_json was built to keep.
+pub(crate) fn ordered(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let by_name: BTreeMap<&String, Value> =
+                    members.iter().map(|(name, value)| (name, sorted(value))).collect();
+                json!(by_name)
+            }
+            other => other.clone(),
+        }
+    }
+    serde_json::to_string_pretty(&sorted(value)).unwrap()
 }
 
 #[tokio::test]
