@@ -5,6 +5,7 @@
 //! the same reads and the same argon2 work as a wrong password, and gives the same answer.
 
 pub(crate) mod attempts;
+mod disable;
 mod login;
 mod password;
 pub(crate) mod random;
@@ -20,7 +21,6 @@ pub use login::MalformedLogin;
 pub use password::UnfitPassword;
 
 use attempts::Attempts;
-pub(crate) use login::LONGEST_LOGIN;
 use login::Login;
 use password::{HashingPool, KeptHash, LONGEST_PASSWORD, NotHashed};
 use random::random_bytes;

@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use http::{Method, Request};
+use perennial_testkit::{Seed, cases};
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::world::{OTHER_RETRY_KEY, RETRY_KEY, World};
 
@@ -244,9 +246,12 @@ fn arbitrary_requests_never_panic_and_never_fail() {
     let (_, token) = runtime.block_on(world.signed_in("web"));
     let born = runtime.block_on(world.consented("web"));
     let path = prop::sample::select(vec!["/token", "/revoke", "/session", "/userinfo"]);
-    // proptest prints the seed of a failure; PROPTEST_CASES and PROPTEST_RNG_SEED set how many and which.
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(path in path, body in body(), headers in headers(), is_form in prop::bool::weighted(0.9))| {
+    let config = ProptestConfig { cases: cases(512), failure_persistence: None, ..ProptestConfig::default() };
+    let mut seed = [0; 32];
+    Seed::announce().rng().fill(&mut seed);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let requests = (path, body(), headers(), prop::bool::weighted(0.9));
+    let ran = TestRunner::new_with_rng(config, rng).run(&requests, |(path, body, headers, is_form)| {
         let body = match String::from_utf8(body) {
             Ok(text) => text.replace("TOKEN", &token).replace("CODE", &born.code).into_bytes(),
             Err(error) => error.into_bytes(),
@@ -267,5 +272,7 @@ fn arbitrary_requests_never_panic_and_never_fail() {
                 prop_assert!(answer.body.get(member).is_some(), "{member} is missing in {:?}", answer);
             }
         }
+        Ok(())
     });
+    ran.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -39,14 +39,10 @@ fn shape(value: &Value) -> String {
 /// JSON with its members in the order of their names, whatever order serde_json was built to keep.
 pub(crate) fn ordered(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(members) => {
-                let by_name: BTreeMap<&String, Value> =
-                    members.iter().map(|(name, value)| (name, sorted(value))).collect();
-                json!(by_name)
-            }
-            other => other.clone(),
-        }
+        let Some(members) = value.as_object() else { return value.clone() };
+        let by_name: BTreeMap<&String, Value> =
+            members.iter().map(|(name, value)| (name, sorted(value))).collect();
+        json!(by_name)
     }
     serde_json::to_string_pretty(&sorted(value)).unwrap()
 }

@@ -1,6 +1,11 @@
 //! The subcommands, one file each, and the failure that all of them share.
 
+mod exec;
 mod failure;
+mod login;
+mod profile;
+mod status;
+mod token;
 
 pub(crate) use failure::Failure;
 
@@ -8,12 +13,26 @@ use std::process::ExitCode;
 
 /// What `perennial` can be asked to do.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Sign in, in the browser, and keep the sign-in in a profile.
+    Login(login::LoginArgs),
+    /// Print an access token that lives.
+    Token(token::TokenArgs),
+    /// Run a command with an access token, kept alive while it runs.
+    Exec(exec::ExecArgs),
+    /// Show what a profile holds.
+    Status(status::StatusArgs),
+}
 
 /// Runs the chosen subcommand to its end.
 ///
 /// # Errors
 /// One line that says what went wrong and what to do next.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
-    match command {}
+    match command {
+        Command::Login(args) => login::run(args),
+        Command::Token(args) => token::run(&args),
+        Command::Exec(args) => exec::run(&args),
+        Command::Status(args) => status::run(&args),
+    }
 }
