@@ -1,6 +1,7 @@
 //! The contract: what every engine must answer. An engine supplies a constructor to [`suite!`], nothing else.
 
 mod everything;
+mod model;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ macro_rules! suite {
             use super::*;
 
             $crate::contract::everything::clauses!($open);
+
+            #[test]
+            fn answers_as_the_table_in_memory_does() {
+                $crate::contract::model::answers_as_the_table_in_memory_does($open);
+            }
         }
     };
 }
