@@ -39,3 +39,11 @@ suite!(sqlite, || async {
     let store = SqliteStore::open(folder.path(), Options::default()).expect("opens");
     Fresh { store: Arc::new(store), _beside: Box::new(folder) }
 });
+
+// So small that rows fall out of the cache between any two steps, and that a commit takes few of those who wait.
+suite!(sqlite_with_little_memory, || async {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { cached_sessions: 1, batch: 3, readers: 1, ..Options::default() };
+    let store = SqliteStore::open(folder.path(), options).expect("opens");
+    Fresh { store: Arc::new(store), _beside: Box::new(folder) }
+});
