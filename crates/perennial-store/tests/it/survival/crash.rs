@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use perennial_core::write::{FeedPosition, TicketChange, Write};
+use perennial_core::write::{Applied, FeedPosition, TicketChange, Write};
 use perennial_core::{RowVersion, UnixMillis};
 use perennial_store::Store;
 use perennial_testkit::{Seed, cases};
@@ -119,7 +119,8 @@ async fn write_forever(store: Arc<dyn Store>, row: u32) {
         let write =
             Write { ticket: Some(TicketChange::Put(ticket)), ..sample::rotation(sid(row), &standing) };
         let after = sample::after(&write, &standing);
-        store.apply(write).await.expect("apply");
+        let answer = store.apply(write).await.expect("apply");
+        assert!(matches!(answer, Applied::Applied(_)), "nobody else writes this row: {answer:?}");
         let line = format!("ack {row} {}.\n", version.0);
         std::io::stdout().write_all(line.as_bytes()).expect("somebody reads");
         standing = after;
