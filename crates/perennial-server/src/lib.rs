@@ -11,7 +11,7 @@ pub mod control;
 pub mod keys;
 mod net;
 pub mod oauth;
-mod pages;
+pub mod pages;
 mod refusal;
 pub mod run;
 pub mod service;
