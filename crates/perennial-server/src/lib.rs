@@ -15,6 +15,6 @@ pub mod pages;
 mod refusal;
 pub mod run;
 pub mod service;
-mod sweeper;
+pub mod sweeper;
 
 pub use net::caller::Caller;
