@@ -1,6 +1,14 @@
 //! The subcommands, one file each, and the failure that all of them share.
 
+mod client;
+mod config;
 mod failure;
+mod log;
+mod operate;
+mod reload;
+mod serve;
+mod settings;
+mod user;
 
 pub(crate) use failure::Failure;
 
@@ -8,12 +16,29 @@ use std::process::ExitCode;
 
 /// What `perennial` can be asked to do.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Manage the accounts that may sign in.
+    User(user::UserArgs),
+    /// Manage the clients that may ask for tokens.
+    Client(client::ClientArgs),
+    /// Check or show the configuration.
+    Config(config::ConfigArgs),
+    /// Have a running server read its configuration again.
+    Reload(reload::ReloadArgs),
+}
 
 /// Runs the chosen subcommand to its end.
 ///
 /// # Errors
 /// One line that says what went wrong and what to do next.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
-    match command {}
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::User(args) => user::run(args),
+        Command::Client(args) => client::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Reload(args) => reload::run(args),
+    }
 }
