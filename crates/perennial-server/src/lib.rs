@@ -16,6 +16,6 @@ mod pages;
 mod refusal;
 pub mod run;
 pub mod service;
-mod sweeper;
+pub mod sweeper;
 
 pub use net::caller::Caller;

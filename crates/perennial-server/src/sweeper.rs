@@ -11,14 +11,17 @@ use perennial_store::{SessionsOf, StoreError};
 use crate::service::Service;
 
 /// How long an ended session is remembered, in milliseconds: 30 days.
-pub(crate) const RETENTION_MS: u64 = 30 * 24 * 3_600_000;
+pub const RETENTION_MS: u64 = 30 * 24 * 3_600_000;
 
 /// How many sessions one slice looks at.
 const SLICE: u16 = 256;
 
 /// Sweeps the next slice of sessions, in key order, and expired tickets; answers where the next slice starts,
 /// `None` after the last.
-pub(crate) async fn sweep_slice(
+///
+/// # Errors
+/// The store is away, or a row is damaged; what was swept stays swept.
+pub async fn sweep_slice(
     service: &Service,
     after: Option<SessionId>,
 ) -> Result<Option<SessionId>, StoreError> {
@@ -37,7 +40,10 @@ pub(crate) async fn sweep_slice(
 }
 
 /// Ends all sessions of a subject or client that have not ended, and says how many.
-pub(crate) async fn end_sessions_of(
+///
+/// # Errors
+/// The store is away, or a row is damaged; asked again, it goes on with those that are left.
+pub async fn end_sessions_of(
     service: &Service,
     of: SessionsOf,
     cause: EndCause,

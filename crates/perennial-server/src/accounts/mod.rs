@@ -21,7 +21,6 @@ pub use login::MalformedLogin;
 pub use password::UnfitPassword;
 
 use attempts::Attempts;
-pub(crate) use login::LONGEST_LOGIN;
 use login::Login;
 use password::{HashingPool, KeptHash, LONGEST_PASSWORD, NotHashed};
 use random::random_bytes;

@@ -2,12 +2,17 @@
 
 mod client;
 mod config;
+mod exec;
 mod failure;
 mod log;
+mod login;
 mod operate;
+mod profile;
 mod reload;
 mod serve;
 mod settings;
+mod status;
+mod token;
 mod user;
 
 pub(crate) use failure::Failure;
@@ -27,6 +32,14 @@ pub(crate) enum Command {
     Config(config::ConfigArgs),
     /// Have a running server read its configuration again.
     Reload(reload::ReloadArgs),
+    /// Sign in, in the browser, and keep the sign-in in a profile.
+    Login(login::LoginArgs),
+    /// Print an access token that lives.
+    Token(token::TokenArgs),
+    /// Run a command with an access token, kept alive while it runs.
+    Exec(exec::ExecArgs),
+    /// Show what a profile holds.
+    Status(status::StatusArgs),
 }
 
 /// Runs the chosen subcommand to its end.
@@ -40,5 +53,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Client(args) => client::run(args),
         Command::Config(args) => config::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Login(args) => login::run(args),
+        Command::Token(args) => token::run(&args),
+        Command::Exec(args) => exec::run(&args),
+        Command::Status(args) => status::run(&args),
     }
 }
