@@ -13,7 +13,7 @@ use super::{Config, LogFormat, LogLevel, ProxyHeader};
 use crate::keys::SigningAlgorithm;
 
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident = $key:literal $live:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $key:literal $live:ident $about:literal,)*) => {
         /// The name of one value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Setting { $($(#[$doc])* $name,)* }
@@ -26,6 +26,12 @@ macro_rules! settings {
             #[must_use]
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$name => $key,)* }
+            }
+
+            /// What it is, in a line, for `--help`.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)* }
             }
 
             /// Whether a reload brings it into effect.
@@ -41,49 +47,49 @@ macro_rules! settings {
 
 settings! {
     /// [`Config::listen`]
-    Listen = "listen" restart,
+    Listen = "listen" restart "Address and port to listen on; port 0 takes any free one",
     /// [`Config::issuer`]
-    Issuer = "issuer" restart,
+    Issuer = "issuer" restart "The issuer identifier [default: http://localhost:PORT]",
     /// [`Config::data`]
-    Data = "data" restart,
+    Data = "data" restart "The data folder [default: perennial-data]",
     /// [`Config::policy_file`]
-    Policy = "policy" live,
+    Policy = "policy" live "The policy: a TOML file with every lifetime and reaction",
     /// [`Config::key_encryption_key`]
-    KeyEncryptionKey = "key_encryption_key" restart,
+    KeyEncryptionKey = "key_encryption_key" restart "The file with the key that wraps all others [default: DATA/key-encryption.key]",
     /// [`Config::signing_algorithm`]
-    SigningAlgorithm = "signing_algorithm" restart,
+    SigningAlgorithm = "signing_algorithm" restart "What access and ID tokens are signed with: ES256, EdDSA or RS256",
     /// [`Config::trusted_proxies`]
-    TrustedProxies = "trusted_proxies" live,
+    TrustedProxies = "trusted_proxies" live "Networks of proxies that are believed when they say who is asking, comma-separated",
     /// [`Config::proxy_header`]
-    ProxyHeader = "proxy_header" live,
+    ProxyHeader = "proxy_header" live "The header in which they say it: x-forwarded or forwarded",
     /// [`super::TlsFiles::certificate`]
-    TlsCertificate = "tls.certificate" live,
+    TlsCertificate = "tls.certificate" live "The certificate chain for our own TLS, PEM",
     /// [`super::TlsFiles::key`]
-    TlsKey = "tls.key" live,
+    TlsKey = "tls.key" live "Its private key, PEM",
     /// [`super::Log::format`]
-    LogFormat = "log.format" restart,
+    LogFormat = "log.format" restart "text or json",
     /// [`super::Log::level`]
-    LogLevel = "log.level" live,
+    LogLevel = "log.level" live "error, warn, info, debug or trace",
     /// [`super::Limits::max_connections`]
-    MaxConnections = "limits.max_connections" restart,
+    MaxConnections = "limits.max_connections" restart "Connections at a time",
     /// [`super::Limits::max_requests`]
-    MaxRequests = "limits.max_requests" restart,
+    MaxRequests = "limits.max_requests" restart "Requests in work at a time",
     /// [`super::Limits::header_read_timeout`]
-    HeaderReadTimeout = "limits.header_read_timeout" restart,
+    HeaderReadTimeout = "limits.header_read_timeout" restart "How long a request's header may take",
     /// [`super::Limits::body_read_timeout`]
-    BodyReadTimeout = "limits.body_read_timeout" restart,
+    BodyReadTimeout = "limits.body_read_timeout" restart "How long a request's body may take",
     /// [`super::Limits::request_timeout`]
-    RequestTimeout = "limits.request_timeout" restart,
+    RequestTimeout = "limits.request_timeout" restart "How long an answer may take",
     /// [`super::Limits::keep_alive_idle`]
-    KeepAliveIdle = "limits.keep_alive_idle" restart,
+    KeepAliveIdle = "limits.keep_alive_idle" restart "How long a connection may stand idle",
     /// [`super::Limits::shutdown_timeout`]
-    ShutdownTimeout = "limits.shutdown_timeout" restart,
+    ShutdownTimeout = "limits.shutdown_timeout" restart "How long a shutdown waits for answers in work",
     /// [`super::Limits::max_header_size`]
-    MaxHeaderSize = "limits.max_header_size" restart,
+    MaxHeaderSize = "limits.max_header_size" restart "The largest header of a request",
     /// [`super::Limits::max_body_size`]
-    MaxBodySize = "limits.max_body_size" restart,
+    MaxBodySize = "limits.max_body_size" restart "The largest body of a request",
     /// [`super::Limits::password_hashes`]
-    PasswordHashes = "limits.password_hashes" restart,
+    PasswordHashes = "limits.password_hashes" restart "Passwords hashed at a time, 19 MiB of memory each",
 }
 
 /// Files of a TLS pair, before it is known whether both are named.

@@ -13,3 +13,6 @@ pub(crate) mod listen;
 mod refuse;
 mod request_id;
 pub(crate) mod tls;
+
+#[cfg(test)]
+mod tests;
