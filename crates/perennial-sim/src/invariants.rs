@@ -237,9 +237,10 @@ impl Invariants {
     /// INV-6, at a later time: past every window, so that only what the row remembers can prove the retry.
     fn same_again(&self, settled: &Settled, generation: Generation) -> Result<(), Breach> {
         let after = after(settled);
-        let service = settled.now.service.plus(self.rules.siblings_ms.saturating_add(1));
-        let later = Now { service: service.min(after.hot.idle_at), ..settled.now };
-        let later = if later.service < after.hot.idle_at { later } else { settled.now };
+        let windows_ms = self.rules.siblings_ms.max(self.rules.without_proof_ms);
+        let service = settled.now.service.plus(windows_ms.saturating_add(1));
+        let is_within = service < after.hot.idle_at;
+        let later = if is_within { Now { service, ..settled.now } } else { settled.now };
         let again = decide(&after, &settled.presented, &settled.context, &self.rules, later);
         match again.verdict {
             Verdict::Issue { generation: same, .. } if same == generation => Ok(()),

@@ -482,7 +482,8 @@ impl World {
             self.devices[device].tell(process, Event::TokenWanted { caller, min_ttl_ms: 0, deadline });
             self.plan_act(life.of);
         }
-        let again_in_ms = 1_000 + self.dice.below(240_000);
+        // Often enough that most tokens are asked for more than once.
+        let again_in_ms = 1_000 + self.dice.below(self.plan.rules.access_lifetime_ms);
         self.plan_in(again_in_ms, Happening::Want(life));
     }
 

@@ -90,14 +90,14 @@ pub enum Planted {
 }
 
 impl Plan {
-    /// One device with three processes, two nodes, and everything that can go wrong.
+    /// One device with three processes, two nodes, access tokens of a minute, and everything that can go wrong.
     #[must_use]
     pub fn rough() -> Self {
         Self {
             devices: 1,
             processes: 3,
             nodes: 2,
-            rules: Rules::of_kind(ClientKind::Native),
+            rules: Rules { access_lifetime_ms: 60_000, ..Rules::of_kind(ClientKind::Native) },
             holder: Holder::Bearer,
             faults: Faults::all(),
             planted: None,
@@ -150,7 +150,7 @@ impl Faults {
         let often = [ProcessKilled, ProcessKilled, ProcessSuspended, NetworkChanged, NodeKilled, FailedOver];
         // An end is the one trouble that a session does not survive: the others must get their time.
         let rare = Trouble::ALL.into_iter().filter(|trouble| *trouble != Trouble::SessionEnded);
-        let troubles = often.into_iter().cycle().take(24).chain(rare.cycle().take(18)).chain([Trouble::SessionEnded]);
+        let troubles = often.into_iter().cycle().take(48).chain(rare.cycle().take(27)).chain([Trouble::SessionEnded]);
         Self {
             lost_requests: 10,
             lost_answers: 20,
@@ -158,7 +158,7 @@ impl Faults {
             delays: 10,
             mangled_answers: 5,
             failing_files: 3,
-            troubles_per_mille: 40,
+            troubles_per_mille: 25,
             troubles: troubles.collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Random walks. Each prints its seed when it fails; `PERENNIAL_SEED` replays a run.
 
-use perennial_core::policy::{ClientKind, Rules};
+use perennial_core::policy::{Level, Response, Rules};
 use perennial_core::session::{Holder, Jkt};
 use perennial_sim::{Counts, Plan, Seed, World};
 use perennial_testkit::cases;
@@ -60,4 +60,62 @@ fn nobody_is_signed_out_while_everything_goes_wrong() {
         assert!(all.answers.contains_key(reason), "the walks never came to {reason}: {all:?}");
     }
     assert!(all.lost_writes > 0 && all.kills > 0, "{all:?}");
+}
+
+#[test]
+fn two_dozen_processes_on_one_credential_stay_signed_in() {
+    let plan = Plan { processes: 24, ..Plan::rough() };
+    walks(&plan, 20, 10_000);
+}
+
+#[test]
+fn many_devices_do_not_disturb_each_other() {
+    walks(&Plan { devices: 4, processes: 2, ..Plan::rough() }, 40, 5_000);
+}
+
+#[test]
+fn confidential_client_is_never_signed_out() {
+    let all = walks(&Plan { holder: Holder::Client, ..Plan::rough() }, 100, 3_000);
+    assert!(all.answers.contains_key("resynced_by_client"), "{all:?}");
+}
+
+#[test]
+fn client_with_a_key_is_bound_and_never_signed_out() {
+    let all = walks(&Plan { holder: Holder::Key(Jkt([7; 32])), ..Plan::rough() }, 100, 3_000);
+    assert!(all.answers.contains_key("bound") && all.answers.contains_key("replayed_by_bound_key"), "{all:?}");
+}
+
+#[test]
+fn nothing_outlives_a_short_absolute_lifetime() {
+    let rules = Rules { absolute_ms: DAY_MS, ..Plan::rough().rules };
+    let all = walks(&Plan { rules, ..Plan::rough() }, 100, 3_000);
+    assert!(all.answers.contains_key("absolute_expired"), "{all:?}");
+}
+
+#[test]
+fn letter_of_rfc_9700_costs_a_client_with_retry_keys_nothing() {
+    let rules = Plan::rough().rules.at_level(Level::Strict);
+    let rules = Rules { response: Response::Revoke, ..rules };
+    walks(&Plan { rules, ..Plan::rough() }, 100, 3_000);
+}
+
+#[test]
+fn calm_world_needs_no_replay() {
+    let all = walks(&Plan::calm(), 20, 3_000);
+    let reasons: Vec<_> = all.answers.keys().copied().collect();
+    assert_eq!(reasons, ["rotated"]);
+    assert_eq!((all.sign_ins, all.unserved), (20, 0));
+}
+
+#[test]
+fn same_seed_twice_is_the_same_world() {
+    let seed = Seed::announce();
+    let run = |plan: Plan, seed| {
+        let mut world = World::new(seed, plan);
+        world.run(5_000).and_then(|()| world.settle()).unwrap_or_else(|violation| panic!("{violation}"));
+        (world.trace_hash(), world.counts())
+    };
+    assert_eq!(run(Plan::rough(), seed), run(Plan::rough(), seed));
+    assert_ne!(run(Plan::rough(), seed).0, run(Plan::rough(), seed.nth(1)).0);
+    assert_ne!(run(Plan::rough(), seed).0, run(Plan::calm(), seed).0);
 }
