@@ -1,0 +1,7 @@
+//! The table in memory: the reference model of the contract suite, and the simulator's store.
+
+mod store;
+mod table;
+
+pub use store::MemoryStore;
+pub use table::{EventsKept, Table};

@@ -1,0 +1,4 @@
+//! What every engine must do, and what the embedded one must survive.
+
+mod contract;
+mod sample;
