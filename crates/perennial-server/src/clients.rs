@@ -3,7 +3,7 @@
 //! A client is registered in `perennial.toml` or with `perennial client add`; the ones from the file win.
 //! They are few and read at every request, so all of them are kept in memory and replaced as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -117,7 +117,16 @@ pub fn secret_hash(secret: &str) -> String {
 /// All clients, replaced as a whole.
 #[derive(Debug, Default)]
 pub struct Clients {
-    by_id: ArcSwap<HashMap<ClientId, Arc<Client>>>,
+    registered: ArcSwap<Registered>,
+}
+
+#[derive(Debug, Default)]
+struct Registered {
+    by_id: HashMap<Arc<str>, Arc<Client>>,
+    /// The origins of all enabled clients.
+    origins: HashSet<String>,
+    /// Those that end in `:*` on loopback, without it.
+    loopback_origins: Vec<String>,
 }
 
 impl Clients {
@@ -131,19 +140,55 @@ impl Clients {
 
     /// Puts these in the place of all that were there.
     pub fn replace(&self, clients: impl IntoIterator<Item = Client>) {
-        let by_id = clients.into_iter().map(|client| (client.id.clone(), Arc::new(client))).collect();
-        self.by_id.store(Arc::new(by_id));
+        let mut registered = Registered::default();
+        for client in clients {
+            for origin in client.origins.iter().filter(|_| !client.disabled) {
+                match origin.strip_suffix(":*").filter(|host| is_loopback(host)) {
+                    Some(host) => registered.loopback_origins.push(host.to_owned()),
+                    None => _ = registered.origins.insert(origin.clone()),
+                }
+            }
+            registered.by_id.insert(Arc::clone(&client.id.0), Arc::new(client));
+        }
+        self.registered.store(Arc::new(registered));
     }
 
     /// The client with this id, enabled or not.
     #[must_use]
     pub fn find(&self, id: &ClientId) -> Option<Arc<Client>> {
-        self.by_id.load().get(id).cloned()
+        self.named(id.as_str())
+    }
+
+    /// The client whose `client_id` is this text, enabled or not.
+    #[must_use]
+    pub fn named(&self, id: &str) -> Option<Arc<Client>> {
+        self.registered.load().by_id.get(id).cloned()
     }
 
     /// All of them, in no order.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Client>> {
-        self.by_id.load().values().cloned().collect()
+        self.registered.load().by_id.values().cloned().collect()
     }
+
+    /// Whether pages of this web origin may call from a browser: an enabled client registered it.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        let registered = self.registered.load();
+        registered.origins.contains(origin)
+            || registered.loopback_origins.iter().any(|host| {
+                origin.strip_prefix(host.as_str()).is_some_and(|rest| {
+                    rest.is_empty()
+                        || rest.strip_prefix(':').is_some_and(|port| {
+                            (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit())
+                        })
+                })
+            })
+    }
+}
+
+/// Whether a web origin without its port is on loopback, where `*` may stand for the port.
+fn is_loopback(origin: &str) -> bool {
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }

@@ -10,8 +10,12 @@ pub mod config;
 pub mod control;
 pub mod keys;
 mod net;
-mod oauth;
-mod pages;
+pub mod oauth;
+mod ops;
+pub mod pages;
 mod refusal;
 pub mod run;
 pub mod service;
+pub mod sweeper;
+
+pub use net::caller::Caller;

@@ -28,3 +28,20 @@ pub struct Service {
     /// Wall time and service time.
     pub clock: Clock,
 }
+
+impl Service {
+    /// A service of these parts.
+    #[must_use]
+    pub fn new(
+        issuer: impl Into<Arc<str>>,
+        store: Arc<dyn Store>,
+        keys: Keys,
+        clients: Clients,
+        accounts: Accounts,
+        policy: Policy,
+        clock: Clock,
+    ) -> Self {
+        let policy = ArcSwap::from_pointee(policy);
+        Self { issuer: issuer.into(), store, keys, clients, accounts, policy, clock }
+    }
+}

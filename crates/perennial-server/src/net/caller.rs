@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 /// The far end of a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub struct Caller {
     /// The client's address: the peer's, or what a configured proxy says it is.
-    pub(crate) addr: IpAddr,
+    pub addr: IpAddr,
     /// Whether the client speaks https, to us or to a configured proxy.
-    pub(crate) secure: bool,
+    pub secure: bool,
     /// The request's id: in logs, in `X-Request-Id` and in every refusal.
-    pub(crate) request_id: Arc<str>,
+    pub request_id: Arc<str>,
 }
