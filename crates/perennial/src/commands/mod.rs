@@ -1,5 +1,6 @@
 //! The subcommands, one file each, and the failure that all of them share.
 
+mod dev;
 mod exec;
 mod failure;
 mod login;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 /// What `perennial` can be asked to do.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Run everything on this machine: server, demo account, sample API, and a client in a bad network.
+    Dev(dev::DevArgs),
     /// Sign in, in the browser, and keep the sign-in in a profile.
     Login(login::LoginArgs),
     /// Print an access token that lives.
@@ -30,6 +33,7 @@ pub(crate) enum Command {
 /// One line that says what went wrong and what to do next.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Dev(args) => dev::run(args),
         Command::Login(args) => login::run(args),
         Command::Token(args) => token::run(&args),
         Command::Exec(args) => exec::run(&args),
