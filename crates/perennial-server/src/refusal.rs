@@ -27,7 +27,6 @@ pub(crate) enum ErrorCode {
     InsufficientScope,
     InsufficientUserAuthentication,
     Conflict,
-    SlowDown,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -60,7 +59,6 @@ impl ErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::Conflict => "conflict",
-            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
@@ -81,7 +79,6 @@ impl ErrorCode {
             Self::InsufficientScope => (StatusCode::FORBIDDEN, false, Action::FixClient),
             Self::InsufficientUserAuthentication => (StatusCode::BAD_REQUEST, true, Action::StepUp),
             Self::Conflict => (StatusCode::CONFLICT, true, Action::ReloadCredentials),
-            Self::SlowDown => (StatusCode::TOO_MANY_REQUESTS, true, Action::Retry),
             Self::TemporarilyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, true, Action::Retry),
             Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, false, Action::Reauthenticate),
         }
@@ -160,6 +157,11 @@ impl Refusal {
     /// The same with another action.
     pub(crate) fn with_action(self, action: Action) -> Self {
         Self { action, ..self }
+    }
+
+    /// The same, once the client has done what the action says.
+    pub(crate) fn into_retryable(self) -> Self {
+        Self { retryable: true, ..self }
     }
 
     /// The same with a `WWW-Authenticate` challenge.

@@ -1,5 +1,7 @@
 //! The endpoints over their real routes, with a store in memory that can be told to fail.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where the mistake is")]
+
 mod bad_input;
 mod clients;
 mod codes;

@@ -204,7 +204,8 @@ impl World {
 
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -293,7 +294,15 @@ pub(crate) fn rand<const N: usize>() -> [u8; N] {
 }
 
 fn event(at: UnixMillis, reason: Reason) -> Event {
-    Event { at, reason, generation: Generation(0), presented: None, dispute: None, evidence: 0, request_id: None }
+    Event {
+        at,
+        reason,
+        generation: Generation(0),
+        presented: None,
+        dispute: None,
+        evidence: 0,
+        request_id: None,
+    }
 }
 
 fn clients() -> Vec<Client> {
@@ -333,10 +342,6 @@ fn clients() -> Vec<Client> {
             ..named("service")
         },
         Client { grant_types: all, ..named("public service") },
-        Client {
-            origins: vec!["https://gone.example".to_owned()],
-            disabled: true,
-            ..named("disabled")
-        },
+        Client { origins: vec!["https://gone.example".to_owned()], disabled: true, ..named("disabled") },
     ]
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+mod dev;
 mod exec;
 mod failure;
 mod log;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Config(config::ConfigArgs),
     /// Have a running server read its configuration again.
     Reload(reload::ReloadArgs),
+    /// Run everything on this machine: server, demo account, sample API, and a client in a bad network.
+    Dev(dev::DevArgs),
     /// Sign in, in the browser, and keep the sign-in in a profile.
     Login(login::LoginArgs),
     /// Print an access token that lives.
@@ -53,6 +56,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Client(args) => client::run(args),
         Command::Config(args) => config::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Dev(args) => dev::run(args),
         Command::Login(args) => login::run(args),
         Command::Token(args) => token::run(&args),
         Command::Exec(args) => exec::run(&args),
