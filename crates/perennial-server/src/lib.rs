@@ -12,7 +12,7 @@ pub mod keys;
 mod net;
 pub mod oauth;
 mod ops;
-mod pages;
+pub mod pages;
 mod refusal;
 pub mod run;
 pub mod service;

@@ -7,6 +7,7 @@ use perennial_core::session::token::TokenKind;
 use perennial_core::session::{Birth, Grant, Reason, SessionSecret};
 use perennial_core::write::{Applied, Durability, Event, Expect, Ticket, TicketChange, Write};
 use perennial_core::{ContinuityId, Generation, Session, SessionId};
+use perennial_store::StoreError;
 
 use crate::accounts::random::random_bytes;
 use crate::oauth::code::{AGREEMENT_KEPT_MS, CodeAgreement};
@@ -16,15 +17,39 @@ use super::request::AuthorizationRequest;
 use super::trouble::Trouble;
 use super::visit::Visit;
 
+/// How often another id is drawn where the store finds one taken.
+const DRAWS: u8 = 4;
+
 /// Opens a session and returns its authorization code, once both are durable.
 pub(crate) async fn code(
     visit: &Visit,
     request: &AuthorizationRequest,
     login: &BrowserLogin,
 ) -> Result<String, Trouble> {
-    let now = visit.now;
-    let sid = SessionId::new(now.wall, random_bytes());
     let session = born(visit, request, login);
+    for _ in 0..DRAWS {
+        let sid = SessionId::new(visit.now.wall, random_bytes());
+        match visit.service.store.apply(write(visit, request, &session, sid)?).await {
+            Ok(Applied::Applied(_)) => {
+                let ring = visit.service.keys.ring();
+                return Ok(ring.mint(TokenKind::Code, &session.grant.secret, sid, Generation(0)));
+            }
+            Ok(Applied::Conflict(_)) | Err(StoreError::SidTaken) => {}
+            Ok(Applied::Absent | Applied::Consumed) => {
+                return Err(Trouble::Bug("a birth was answered as if it had been a change"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::SidTaken.into())
+}
+
+fn write(
+    visit: &Visit,
+    request: &AuthorizationRequest,
+    session: &Session,
+    sid: SessionId,
+) -> Result<Write, Trouble> {
     let agreement = CodeAgreement {
         redirect_uri: request.return_to.redirect_uri.clone(),
         code_challenge: request.code_challenge.clone(),
@@ -32,11 +57,11 @@ pub(crate) async fn code(
     };
     let ticket = Ticket {
         key: CodeAgreement::key(sid),
-        expires_at: now.wall.plus(AGREEMENT_KEPT_MS),
+        expires_at: visit.now.wall.plus(AGREEMENT_KEPT_MS),
         payload: serde_json::to_vec(&agreement).map_err(|_| Trouble::Bug("an agreement is not JSON"))?,
     };
     let event = Event {
-        at: now.wall,
+        at: visit.now.wall,
         reason: Reason::Born,
         generation: Generation(0),
         presented: None,
@@ -44,7 +69,7 @@ pub(crate) async fn code(
         evidence: 0,
         request_id: Some(Arc::clone(&visit.caller.request_id)),
     };
-    let write = Write {
+    Ok(Write {
         sid,
         expect: Expect::Absent,
         hot: session.hot,
@@ -52,15 +77,7 @@ pub(crate) async fn code(
         ticket: Some(TicketChange::Put(ticket)),
         event,
         durability: Durability::Replicated,
-    };
-    match visit.service.store.apply(write).await? {
-        Applied::Applied(_) => {}
-        // The id has 74 random bits, drawn a moment ago.
-        Applied::Conflict(_) | Applied::Absent | Applied::Consumed => {
-            return Err(Trouble::Bug("a new session's id is taken"));
-        }
-    }
-    Ok(visit.service.keys.ring().mint(TokenKind::Code, &session.grant.secret, sid, Generation(0)))
+    })
 }
 
 fn born(visit: &Visit, request: &AuthorizationRequest, login: &BrowserLogin) -> Session {

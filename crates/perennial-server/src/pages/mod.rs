@@ -31,8 +31,9 @@ use crate::service::Service;
 /// The longest form, in bytes: an authorization request, escaped once more, and a name and a password.
 const LONGEST_FORM: usize = 64 * 1024;
 
-/// Their routes, and the page for every address that is nobody's.
-pub(crate) fn routes() -> Router<Arc<Service>> {
+/// Their routes, and the page for every address that is nobody's. Every request needs a [`crate::Caller`] among
+/// its extensions.
+pub fn routes() -> Router<Arc<Service>> {
     Router::new()
         .route("/", get(explain::home))
         .route("/authorize", get(authorize::get).post(authorize::post))

@@ -23,6 +23,8 @@ use std::process::ExitCode;
 /// What `perennial` can be asked to do.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Run everything on this machine: server, demo account, sample API, and a client in a bad network.
+    Dev(dev::DevArgs),
     /// Run the server.
     Serve(serve::ServeArgs),
     /// Manage the accounts that may sign in.
@@ -33,8 +35,6 @@ pub(crate) enum Command {
     Config(config::ConfigArgs),
     /// Have a running server read its configuration again.
     Reload(reload::ReloadArgs),
-    /// Run everything on this machine: server, demo account, sample API, and a client in a bad network.
-    Dev(dev::DevArgs),
     /// Sign in, in the browser, and keep the sign-in in a profile.
     Login(login::LoginArgs),
     /// Print an access token that lives.
@@ -51,12 +51,12 @@ pub(crate) enum Command {
 /// One line that says what went wrong and what to do next.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Dev(args) => dev::run(args),
         Command::Serve(args) => serve::run(args),
         Command::User(args) => user::run(args),
         Command::Client(args) => client::run(args),
         Command::Config(args) => config::run(args),
         Command::Reload(args) => reload::run(args),
-        Command::Dev(args) => dev::run(args),
         Command::Login(args) => login::run(args),
         Command::Token(args) => token::run(&args),
         Command::Exec(args) => exec::run(&args),
