@@ -64,14 +64,9 @@ pub async fn run(config: Config, ready: impl FnOnce(Ready)) -> Result<(), RunErr
         () = signals.end() => return Ok(()),
     };
     ready(running.ready());
-    loop {
-        match signals.next().await {
-            Signal::Reload => {
-                // What it did or did not do is in the log.
-                let _ = running.reload().await;
-            }
-            Signal::End => break,
-        }
+    while signals.next().await == Signal::Reload {
+        // What it did or did not do is in the log.
+        let _ = running.reload().await;
     }
     tokio::select! {
         () = running.shutdown() => Ok(()),
