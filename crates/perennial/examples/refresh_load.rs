@@ -135,11 +135,7 @@ impl Measured {
     }
 }
 
-async fn measure(
-    address: &str,
-    pid: Option<&str>,
-    work: impl Fn(usize) -> Work,
-) -> Result<Measured, Failed> {
+async fn measure(address: &str, pid: Option<&str>, work: impl Fn(usize) -> Work) -> Result<Measured, Failed> {
     let numbers = Arc::new(AtomicU64::new(1));
     let before = pid.map(cpu_seconds).transpose()?;
     let started = Instant::now();
