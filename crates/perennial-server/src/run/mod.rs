@@ -215,7 +215,9 @@ impl Running {
             self.server.abort();
         }
         self.others.close();
-        self.others.wait().await;
+        if timeout(self.shutdown_timeout, self.others.wait()).await.is_err() {
+            tracing::warn!("a command or a sweep took longer than limits.shutdown_timeout");
+        }
         if let Err(error) = self.service.clock.keep(&*self.service.store).await {
             tracing::warn!(%error, "the service clock was not kept");
         }

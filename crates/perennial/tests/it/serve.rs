@@ -69,7 +69,7 @@ async fn a_server_starts_takes_commands_and_ends_with_0() {
 
     let add =
         place.program(&["user", "add", "ada", "--password-stdin"]).stdin("correct horse battery staple\n");
-    add.run(DEADLINE).await.unwrap().expect_success();
+    assert!(add.run(DEADLINE).await.unwrap().expect_success().starts_with("added ada "));
     assert!(place.run(&["user", "list"]).await.expect_success().starts_with("ada "));
     let taken = place.program(&["user", "add", "ada", "--password-stdin"]).stdin("another long password\n");
     assert_eq!(taken.run(DEADLINE).await.unwrap().status.code(), Some(1));
@@ -91,10 +91,7 @@ async fn a_server_starts_takes_commands_and_ends_with_0() {
 
     let status = server.terminate(DEADLINE).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", server.stderr());
-    assert!(
-        !server.stderr().contains(&secret) && !server.stderr().contains("127.0.0.1:5"),
-        "no secret in the log"
-    );
+    assert!(!server.stderr().contains(&secret), "no secret in the log");
     assert!(place.run(&["user", "list"]).await.expect_success().starts_with("ada "), "and without a server");
 }
 
