@@ -72,8 +72,8 @@ impl Default for Tally {
 
 impl Tally {
     /// What came of one call.
-    pub(super) fn called(&self, side: Side, device: u16, call: Call, took: Duration) {
-        if let Call::Interrupted(why) = &call {
+    pub(super) fn called(&self, side: Side, device: u16, call: &Call, took: Duration) {
+        if let Call::Interrupted(why) = call {
             self.interrupted(side, device, why);
         }
         let mut inner = self.inner();
