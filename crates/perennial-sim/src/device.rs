@@ -75,7 +75,10 @@ pub(crate) enum Did {
     Sent(RefreshRequest),
     AskedToBeWoken(BootMillis),
     /// An application got this access token, from the tokens with this serial.
-    HandedOut { access: u64, serial: u64 },
+    HandedOut {
+        access: u64,
+        serial: u64,
+    },
     Failed(TokenError),
     Published(Phase),
     /// The engine holds the sign-in to be over.

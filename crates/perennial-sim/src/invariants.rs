@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_core::policy::Rules;
 use perennial_core::session::{
-    Context, Decision, Hot, Issue, Presented, Refusal, Session, State, Verdict, decide,
+    Context, Decision, Hot, Issue, Presented, Reason, Refusal, Session, State, Verdict, decide,
 };
 use perennial_core::{Generation, Now, SessionId, UnixMillis};
 use perennial_store::memory::Table;
@@ -52,7 +52,8 @@ struct Known {
     ever_durable: Generation,
     /// The row's generation, which only a failover may lower.
     floor: Generation,
-    last_issued_ms: u64,
+    /// When the idle deadline was last moved.
+    used_ms: u64,
 }
 
 /// An access token as the API knows it.
@@ -91,7 +92,7 @@ impl Invariants {
             ended_in: None,
             ever_durable: generation,
             floor: generation,
-            last_issued_ms: at_ms,
+            used_ms: at_ms,
         };
         self.sessions.insert(sid, known);
     }
@@ -120,9 +121,7 @@ impl Invariants {
     /// Whether a replica in this state has lost no more than fast-forward is trusted with.
     pub(crate) fn covers(&self, replica: &Table, trust: u32) -> bool {
         self.sessions.iter().all(|(sid, known)| {
-            replica
-                .session(*sid)
-                .is_some_and(|row| row.hot.generation.behind(known.ever_durable) <= trust)
+            replica.session(*sid).is_some_and(|row| row.hot.generation.behind(known.ever_durable) <= trust)
         })
     }
 
@@ -149,7 +148,10 @@ impl Invariants {
             }
             if hot.generation < known.floor {
                 let (now, was) = (hot.generation.0, known.floor.0);
-                return Err(Breach::new(7, format!("generation {was} was durable, and now the row has {now}")));
+                return Err(Breach::new(
+                    7,
+                    format!("generation {was} was durable, and now the row has {now}"),
+                ));
             }
             known.floor = hot.generation;
             known.ever_durable = known.ever_durable.max(hot.generation);
@@ -157,7 +159,8 @@ impl Invariants {
                 return Err(Breach::new(5, format!("the absolute lifetime of {sid} was moved")));
             }
             if hot.evidence != 0 || hot.state != State::Active {
-                let what = format!("an honest client is held for two: {} tenths, {:?}", hot.evidence, hot.state);
+                let what =
+                    format!("an honest client is held for two: {} tenths, {:?}", hot.evidence, hot.state);
                 return Err(Breach::new(2, what));
             }
         }
@@ -173,7 +176,7 @@ impl Invariants {
     ) -> Result<(), Breach> {
         match settled.decision.verdict {
             Verdict::Issue { by, generation, .. } => {
-                self.within_lifetime(settled, at_ms)?;
+                self.within_lifetime(settled, by, at_ms)?;
                 self.one_successor(settled, by, generation)?;
                 is_durable(settled, generation, table)?;
                 self.same_again(settled, generation)?;
@@ -192,7 +195,7 @@ impl Invariants {
     }
 
     /// INV-5: nothing is issued past the absolute lifetime or, on a row read after it, past the end.
-    fn within_lifetime(&mut self, settled: &Settled, at_ms: u64) -> Result<(), Breach> {
+    fn within_lifetime(&mut self, settled: &Settled, by: Issue, at_ms: u64) -> Result<(), Breach> {
         let Some(known) = self.sessions.get_mut(&settled.sid) else {
             return Err(Breach::new(5, format!("tokens for {}, which was never born", settled.sid)));
         };
@@ -203,16 +206,15 @@ impl Invariants {
         if known.ended_in.is_some_and(|ended| ended < settled.read_step) {
             return Err(Breach::new(5, "tokens for a session that had ended before its row was read".into()));
         }
-        known.last_issued_ms = at_ms;
+        match by {
+            Issue::Rotate | Issue::Bind | Issue::Renew | Issue::FastForward => known.used_ms = at_ms,
+            // Replays never move a lifetime.
+            Issue::Replay | Issue::Resync => {}
+        }
         Ok(())
     }
 
-    fn one_successor(
-        &mut self,
-        settled: &Settled,
-        by: Issue,
-        generation: Generation,
-    ) -> Result<(), Breach> {
+    fn one_successor(&mut self, settled: &Settled, by: Issue, generation: Generation) -> Result<(), Breach> {
         let presented = settled.presented.generation;
         match by {
             Issue::Rotate | Issue::Bind | Issue::Replay | Issue::FastForward => {
@@ -239,7 +241,10 @@ impl Invariants {
         let after = after(settled);
         let windows_ms = self.rules.siblings_ms.max(self.rules.without_proof_ms);
         let service = settled.now.service.plus(windows_ms.saturating_add(1));
-        let is_within = service < after.hot.idle_at;
+        // An unproven replay is good for a window; what was rotated or proven is good for ever.
+        let is_windowed =
+            matches!(settled.decision.reason, Reason::ReplayedForSibling | Reason::ReplayedLate);
+        let is_within = !is_windowed && service < after.hot.idle_at;
         let later = if is_within { Now { service, ..settled.now } } else { settled.now };
         let again = decide(&after, &settled.presented, &settled.context, &self.rules, later);
         match again.verdict {
@@ -282,7 +287,7 @@ impl Invariants {
         };
         let is_over = known.ended_in.is_some()
             || EPOCH_MS + at_ms >= known.absolute_at.0
-            || at_ms.saturating_sub(known.last_issued_ms) >= self.rules.idle_ms;
+            || at_ms.saturating_sub(known.used_ms) >= self.rules.idle_ms;
         if is_over {
             return Ok(());
         }
@@ -297,7 +302,10 @@ impl Invariants {
     /// INV-7 on the device's side: nobody gets a token that is not stored.
     pub(crate) fn handed_out(&self, number: u64) -> Result<Access, Breach> {
         let Some(access) = self.access(number) else {
-            return Err(Breach::new(7, format!("an access token was handed out that nobody issued: {number}")));
+            return Err(Breach::new(
+                7,
+                format!("an access token was handed out that nobody issued: {number}"),
+            ));
         };
         if !self.stored.contains(&number) {
             return Err(Breach::new(7, format!("access token {number} was handed out and never stored")));
@@ -333,7 +341,8 @@ fn is_durable(settled: &Settled, generation: Generation, table: &Table) -> Resul
 fn ended_nothing(settled: &Settled) -> Result<(), Breach> {
     let before = &settled.before.hot;
     let Some(next) = settled.decision.next else { return Ok(()) };
-    if next.state == before.state && next.generation == before.generation && next.evidence == before.evidence {
+    if next.state == before.state && next.generation == before.generation && next.evidence == before.evidence
+    {
         return Ok(());
     }
     Err(Breach::new(2, format!("an honest client's presentation ended it: {}", settled.decision.reason)))

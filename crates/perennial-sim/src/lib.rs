@@ -7,4 +7,4 @@ mod server;
 pub mod world;
 
 pub use perennial_testkit::Seed;
-pub use world::{Counts, Faults, Plan, Planted, Trouble, Violation, World};
+pub use world::{Counts, Faults, Narrowed, Plan, Planted, Trouble, Violation, World};

@@ -58,8 +58,16 @@ struct Handling {
 
 enum Stage {
     Arrived,
-    Opened { token: OpenedToken, presented: Presented },
-    Read { token: OpenedToken, presented: Presented, row: Session, read_step: u64 },
+    Opened {
+        token: OpenedToken,
+        presented: Presented,
+    },
+    Read {
+        token: OpenedToken,
+        presented: Presented,
+        row: Session,
+        read_step: u64,
+    },
     Decided(Box<Settled>),
     /// Planted: the answer is gone, the write is still to come.
     AnsweredAlready(Box<Settled>),
@@ -174,7 +182,9 @@ impl Server {
         let retry_key = match request.retry_key.as_deref().map(RetryKeyHash::of_parameter) {
             None => None,
             Some(Ok(hash)) => Some(hash),
-            Some(Err(why)) => return Err(Breach::new(2, format!("the engine's retry key is refused: {why}"))),
+            Some(Err(why)) => {
+                return Err(Breach::new(2, format!("the engine's retry key is refused: {why}")));
+            }
         };
         let presented = Presented { generation: token.generation, retry_key, holder: request.holder };
         Ok((token, presented))
@@ -209,8 +219,7 @@ impl Server {
         let mut decision = decide(&row, &presented, &request.context, &self.rules, now);
         match (self.planted, decision.verdict) {
             (Some(Planted::RetryKeysForgotten), Verdict::Issue { .. }) => {
-                decision.next =
-                    decision.next.map(|next| Hot { retry_keys: KeptRetryKeys::none(), ..next });
+                decision.next = decision.next.map(|next| Hot { retry_keys: KeptRetryKeys::none(), ..next });
             }
             (Some(Planted::RefusalExtends), Verdict::Refuse(Refusal::Stale)) => {
                 let next = decision.next.unwrap_or(row.hot);
@@ -271,7 +280,8 @@ impl Server {
         Ok(match settled.decision.verdict {
             Verdict::Issue { generation, .. } => {
                 let grant = &settled.before.grant;
-                let refresh_token = self.ring.mint(TokenKind::Refresh, &grant.secret, settled.sid, generation);
+                let refresh_token =
+                    self.ring.mint(TokenKind::Refresh, &grant.secret, settled.sid, generation);
                 let left_ms = grant.absolute_at.0.saturating_sub(settled.now.wall.0);
                 let lifetime_ms = self.rules.access_lifetime_ms.min(left_ms);
                 let access = invariants.access_issued(settled.sid, at_ms, lifetime_ms);
@@ -371,8 +381,7 @@ impl Server {
 fn write_of(settled: &Settled) -> Option<Write> {
     let Settled { sid, presented, before, decision, now, .. } = settled;
     let hot = decision.next?;
-    let grant =
-        decision.bind.map(|key| Arc::new(Grant { bound_key: Some(key), ..(*before.grant).clone() }));
+    let grant = decision.bind.map(|key| Arc::new(Grant { bound_key: Some(key), ..(*before.grant).clone() }));
     let is_mended = hot.state == before.hot.state && grant.is_none() && decision.dispute.is_none();
     Some(Write {
         sid: *sid,

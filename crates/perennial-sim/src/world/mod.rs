@@ -1,5 +1,6 @@
 //! The world: virtual time, one queue of what will happen, one seed for every roll of the dice.
 
+mod narrow;
 mod plan;
 mod queue;
 mod sign_in;
@@ -15,6 +16,7 @@ use perennial_client::engine::{
 use perennial_client::{BootMillis, Clocks};
 use perennial_testkit::{Rng, Seed};
 
+pub use narrow::Narrowed;
 pub use plan::{Faults, Plan, Planted, Trouble};
 pub(crate) use queue::Happening;
 
@@ -155,7 +157,8 @@ impl World {
         while !self.everybody().into_iter().all(|id| self.is_fresh(id, since_ms)) {
             self.step()?;
             if self.at_ms > since_ms + SETTLE_MS {
-                let late: Vec<_> = self.everybody().into_iter().filter(|id| !self.is_fresh(*id, since_ms)).collect();
+                let late: Vec<_> =
+                    self.everybody().into_iter().filter(|id| !self.is_fresh(*id, since_ms)).collect();
                 let what = format!("an hour after the last fault, no fresh token for {late:?}");
                 return Err(self.violation(Breach::new(2, what)));
             }
@@ -342,7 +345,11 @@ impl World {
         };
         match trouble {
             Told::SignedOut(_) => self.signed_out(life),
-            Told::NeverSignedIn | Told::NoRefreshToken | Told::Client(_) | Told::StepUp(_) | Told::Confirm(_) => {
+            Told::NeverSignedIn
+            | Told::NoRefreshToken
+            | Told::Client(_)
+            | Told::StepUp(_)
+            | Told::Confirm(_) => {
                 Err(Breach::new(2, format!("an honest client is sent to its user: {trouble}")))
             }
             Told::Transport(_)

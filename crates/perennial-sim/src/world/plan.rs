@@ -150,7 +150,8 @@ impl Faults {
         let often = [ProcessKilled, ProcessKilled, ProcessSuspended, NetworkChanged, NodeKilled, FailedOver];
         // An end is the one trouble that a session does not survive: the others must get their time.
         let rare = Trouble::ALL.into_iter().filter(|trouble| *trouble != Trouble::SessionEnded);
-        let troubles = often.into_iter().cycle().take(48).chain(rare.cycle().take(27)).chain([Trouble::SessionEnded]);
+        let troubles =
+            often.into_iter().cycle().take(48).chain(rare.cycle().take(27)).chain([Trouble::SessionEnded]);
         Self {
             lost_requests: 10,
             lost_answers: 20,

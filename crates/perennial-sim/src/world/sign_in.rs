@@ -8,9 +8,7 @@ use perennial_client::{Clocks, Credentials};
 use perennial_core::session::retry_key::RetryKeyHash;
 use perennial_core::session::{Birth, Context, Grant, Presented, Reason, SessionSecret, redeem};
 use perennial_core::write::{Applied, Durability, Event, Expect, Write};
-use perennial_core::{
-    ClientId, ContinuityId, Generation, Now, Scopes, Session, SessionId, SubjectId,
-};
+use perennial_core::{ClientId, ContinuityId, Generation, Now, Scopes, Session, SessionId, SubjectId};
 
 use crate::invariants::Breach;
 use crate::server::{access_number, event};
@@ -28,7 +26,8 @@ impl World {
             return Err(Breach::new(2, "the client does not understand the server's first answer".into()));
         };
         self.invariants.access_stored(access_number(issued.access_token.secret.expose()));
-        let signed_out = Credentials::signed_out("https://id.example.org", "demo", "https://id.example.org/token");
+        let signed_out =
+            Credentials::signed_out("https://id.example.org", "demo", "https://id.example.org/token");
         let signed_in = signed_out.welcoming_retry_keys().with_new_tokens(*issued);
         let file = &mut self.devices[device].file;
         *file = Some(match file.as_ref() {
@@ -57,11 +56,8 @@ impl World {
             absolute_at: now.wall.plus(rules.absolute_ms),
             bound_key: None,
         };
-        let birth = Birth {
-            now,
-            code_lifetime_ms: rules.code_lifetime_ms,
-            policy_version: rules.policy_version,
-        };
+        let birth =
+            Birth { now, code_lifetime_ms: rules.code_lifetime_ms, policy_version: rules.policy_version };
         let newborn = Session::born(grant, birth);
         let born = event(Reason::Born, &newborn.hot, now);
         self.write(sid, Expect::Absent, &newborn, born)?;

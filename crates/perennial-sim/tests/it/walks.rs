@@ -2,15 +2,17 @@
 
 use perennial_core::policy::{Level, Response, Rules};
 use perennial_core::session::{Holder, Jkt};
-use perennial_sim::{Counts, Plan, Seed, World};
+use perennial_sim::{Counts, Plan, Seed, Trouble, World};
 use perennial_testkit::cases;
 
 const DAY_MS: u64 = 86_400_000;
 
-fn walk(seed: Seed, plan: Plan, steps: u64) -> Counts {
-    let mut world = World::new(seed, plan);
+fn walk(seed: Seed, plan: &Plan, steps: u64) -> Counts {
+    let mut world = World::new(seed, plan.clone());
     if let Err(violation) = world.run(steps).and_then(|()| world.settle()) {
-        panic!("{violation}");
+        let seed = violation.seed;
+        let narrowed = plan.narrow(violation);
+        panic!("seed {seed}, narrowed to {:?}\n{}", narrowed.plan, narrowed.violation);
     }
     world.counts()
 }
@@ -19,7 +21,7 @@ fn walks(plan: &Plan, usual: u32, steps: u64) -> Counts {
     let seed = Seed::announce();
     let mut all = Counts::default();
     for n in 0..cases(usual) {
-        add(&mut all, &walk(seed.nth(n.into()), plan.clone(), steps));
+        add(&mut all, &walk(seed.nth(n.into()), plan, steps));
     }
     eprintln!("{all:?}");
     all
@@ -82,7 +84,10 @@ fn confidential_client_is_never_signed_out() {
 #[test]
 fn client_with_a_key_is_bound_and_never_signed_out() {
     let all = walks(&Plan { holder: Holder::Key(Jkt([7; 32])), ..Plan::rough() }, 100, 3_000);
-    assert!(all.answers.contains_key("bound") && all.answers.contains_key("replayed_by_bound_key"), "{all:?}");
+    assert!(
+        all.answers.contains_key("bound") && all.answers.contains_key("replayed_by_bound_key"),
+        "{all:?}"
+    );
 }
 
 #[test]
@@ -118,4 +123,15 @@ fn same_seed_twice_is_the_same_world() {
     assert_eq!(run(Plan::rough(), seed), run(Plan::rough(), seed));
     assert_ne!(run(Plan::rough(), seed).0, run(Plan::rough(), seed.nth(1)).0);
     assert_ne!(run(Plan::rough(), seed).0, run(Plan::calm(), seed).0);
+}
+
+#[test]
+fn nobody_idles_out_early() {
+    let mut plan = Plan::rough();
+    plan.rules.idle_ms = 3_600_000;
+    // A failover takes the idle deadline of the rotations that it loses with it; nothing but the token knows
+    // better, and lifetimes come before it (session model, step 4).
+    plan.faults.troubles.retain(|trouble| *trouble != Trouble::FailedOver);
+    let all = walks(&plan, 200, 3_000);
+    assert!(all.answers.contains_key("idle_expired"), "{all:?}");
 }
