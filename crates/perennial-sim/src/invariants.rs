@@ -14,6 +14,7 @@ use perennial_core::session::{
 use perennial_core::{Generation, Now, SessionId, UnixMillis};
 use perennial_store::memory::Table;
 
+use crate::server::CLOCK_KEPT_EVERY_MS;
 use crate::world::EPOCH_MS;
 
 /// An invariant that did not hold.
@@ -285,9 +286,11 @@ impl Invariants {
         let Some((sid, known)) = sid.and_then(|sid| Some((sid, self.sessions.get(&sid)?))) else {
             return Err(Breach::new(2, "signed out of a session that was never born".into()));
         };
+        // Nodes' service clocks are apart by as much, and the idle deadline is cut to the absolute one.
+        let latest_ms = at_ms + CLOCK_KEPT_EVERY_MS;
         let is_over = known.ended_in.is_some()
-            || EPOCH_MS + at_ms >= known.absolute_at.0
-            || at_ms.saturating_sub(known.used_ms) >= self.rules.idle_ms;
+            || EPOCH_MS + latest_ms >= known.absolute_at.0
+            || latest_ms.saturating_sub(known.used_ms) >= self.rules.idle_ms;
         if is_over {
             return Ok(());
         }

@@ -27,8 +27,8 @@ use crate::world::{EPOCH_MS, Plan, Planted};
 
 /// How many states of the table a replica may be behind by.
 const REPLICA_LAG: usize = 12;
-/// How much of the service clock a crash or failover loses at most.
-const CLOCK_KEPT_EVERY_MS: u64 = 60_000;
+/// How much of the service clock a crash or failover loses at most, and so how far nodes' clocks are apart.
+pub(crate) const CLOCK_KEPT_EVERY_MS: u64 = 60_000;
 
 pub(crate) struct Server {
     pub(crate) table: Table,
@@ -63,9 +63,9 @@ enum Stage {
         presented: Presented,
     },
     Read {
-        token: OpenedToken,
+        sid: SessionId,
         presented: Presented,
-        row: Session,
+        row: Box<Session>,
         read_step: u64,
     },
     Decided(Box<Settled>),
@@ -123,19 +123,17 @@ impl Server {
             return Ok(Served::Gone);
         };
         let (stage, did) = match stage {
-            Stage::Arrived => match self.open(&request) {
-                Ok((token, presented)) => (Stage::Opened { token, presented }, "opened"),
-                Err(breach) => return Err(breach),
-            },
-            Stage::Opened { token, presented } => {
-                let Some(row) = self.table.session(token.sid).cloned() else {
-                    return Err(Breach::new(7, format!("the session {} is gone from the store", token.sid)));
-                };
-                (Stage::Read { token, presented, row, read_step: step }, "read")
+            Stage::Arrived => {
+                let (token, presented) = self.open(&request)?;
+                (Stage::Opened { token, presented }, "opened")
             }
-            Stage::Read { token, presented, row, read_step } => {
+            Stage::Opened { token, presented } => {
+                let row = Box::new(self.read(&token)?);
+                (Stage::Read { sid: token.sid, presented, row, read_step: step }, "read")
+            }
+            Stage::Read { sid, presented, row, read_step } => {
                 let now = self.now(node, at_ms);
-                let settled = self.settled(token.sid, presented, &request, row, now, read_step);
+                let settled = self.settled(sid, presented, &request, *row, now, read_step);
                 (Stage::Decided(Box::new(settled)), "decided")
             }
             Stage::Decided(settled) if self.answers_early(&settled) => {
@@ -188,6 +186,17 @@ impl Server {
         };
         let presented = Presented { generation: token.generation, retry_key, holder: request.holder };
         Ok((token, presented))
+    }
+
+    /// The row of a token, whose proof is by the row's secret.
+    fn read(&self, token: &OpenedToken) -> Result<Session, Breach> {
+        let Some(row) = self.table.session(token.sid) else {
+            return Err(Breach::new(7, format!("the session {} is gone from the store", token.sid)));
+        };
+        if !token.is_proven_by(&row.grant.secret) {
+            return Err(Breach::new(6, format!("a token of {} is not proven by its secret", token.sid)));
+        }
+        Ok(row.clone())
     }
 
     fn settled(

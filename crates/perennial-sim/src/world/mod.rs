@@ -94,7 +94,7 @@ pub struct Violation {
 }
 
 impl World {
-    /// A world at its beginning: everybody signs in, every process starts.
+    /// A world at its beginning: everybody will sign in, and then start their processes.
     #[must_use]
     pub fn new(seed: Seed, plan: Plan) -> Self {
         let mut dice = seed.rng();
@@ -116,9 +116,6 @@ impl World {
         };
         for device in 0..world.devices.len() {
             world.plan_in(0, Happening::SignIn(device));
-            for process in 0..world.plan.processes {
-                world.plan_in(1, Happening::Start(ProcessId { device, process }));
-            }
         }
         world
     }
@@ -191,7 +188,8 @@ impl World {
         {
             self.befall(trouble);
         }
-        let (at_ms, what) = self.queue.next().expect("applications never stop asking for tokens");
+        let (at_ms, what) =
+            self.queue.next().expect("somebody always means to sign in, to start or to ask for a token");
         self.at_ms = self.at_ms.max(at_ms);
         let went = self.happen(what).and_then(|()| self.invariants.rows_hold(&self.server.table));
         went.map_err(|breach| self.violation(breach))
@@ -387,7 +385,12 @@ impl World {
         match node {
             Some(node) if !self.devices[device].is_locked() => {
                 self.note(format_args!("the user of device {device} signs in"));
-                self.sign_in(device, node)
+                self.sign_in(device, node)?;
+                for process in 0..self.plan.processes {
+                    let id = ProcessId { device, process };
+                    self.plan_in(1, Happening::Start(id));
+                }
+                Ok(())
             }
             Some(_) | None => {
                 self.plan_in(1_000, Happening::SignIn(device));
@@ -438,7 +441,8 @@ impl World {
     }
 
     fn start(&mut self, id: ProcessId) {
-        if self.devices[id.device].processes[id.process].running.is_some() {
+        let device = &self.devices[id.device];
+        if device.processes[id.process].running.is_some() || device.file.is_none() {
             return;
         }
         let clocks = self.clocks(id.device);
@@ -484,9 +488,10 @@ impl World {
             return;
         }
         let deadline = self.clocks(device).boot.plus_ms(CALLER_WAIT_MS);
+        let min_ttl_ms = self.dice.below(self.plan.rules.access_lifetime_ms / 2);
         if let Some(running) = &mut self.devices[device].processes[process].running {
             let caller = running.caller();
-            self.devices[device].tell(process, Event::TokenWanted { caller, min_ttl_ms: 0, deadline });
+            self.devices[device].tell(process, Event::TokenWanted { caller, min_ttl_ms, deadline });
             self.plan_act(life.of);
         }
         // Often enough that most tokens are asked for more than once.
