@@ -32,8 +32,13 @@ pub(crate) fn request_arrivals(dice: &mut Rng, faults: &Faults) -> Vec<u64> {
     if dice.chance(faults.lost_requests) {
         return Vec::new();
     }
-    let copies = if dice.chance(faults.duplicates) { 2 } else { 1 };
-    (0..copies).map(|_| under_way_ms(dice, faults)).collect()
+    let first = under_way_ms(dice, faults);
+    if !dice.chance(faults.duplicates) {
+        return vec![first];
+    }
+    // A copy travels with the original, so that they race at the server, or on its own.
+    let second = if dice.chance(60) { first + dice.below(8) } else { under_way_ms(dice, faults) };
+    vec![first, second]
 }
 
 /// After how many milliseconds an answer arrives, and as what; `None` when it is lost.

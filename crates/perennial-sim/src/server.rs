@@ -25,6 +25,9 @@ use crate::invariants::{Breach, Invariants, Settled};
 use crate::network::Request;
 use crate::world::{EPOCH_MS, Plan, Planted};
 
+/// What the trace says of a conflict.
+pub(crate) const LOST_THE_RACE: &str = "lost the race and decided again";
+
 /// How many states of the table a replica may be behind by.
 const REPLICA_LAG: usize = 12;
 /// How much of the service clock a crash or failover loses at most, and so how far nodes' clocks are apart.
@@ -149,7 +152,7 @@ impl Server {
                     let now = self.now(node, at_ms);
                     let Settled { sid, presented, .. } = *settled;
                     let again = self.settled(sid, presented, &request, *row, now, step);
-                    (Stage::Decided(Box::new(again)), "lost the race, decided again")
+                    (Stage::Decided(Box::new(again)), LOST_THE_RACE)
                 }
             },
             Stage::AnsweredAlready(settled) => {

@@ -23,7 +23,7 @@ pub(crate) use queue::Happening;
 use crate::device::{Around, Device, Did, Life, ProcessId};
 use crate::invariants::{Breach, Invariants};
 use crate::network::{Request, answer_arrival, request_arrivals};
-use crate::server::{Served, Server, access_number};
+use crate::server::{LOST_THE_RACE, Served, Server, access_number};
 use queue::{Queue, Waking};
 use trace::Trace;
 
@@ -73,6 +73,8 @@ pub struct Counts {
     pub failovers: u64,
     /// Acknowledged writes that failovers lost.
     pub lost_writes: u64,
+    /// Decisions that lost a race and were taken again.
+    pub conflicts: u64,
     /// Answers of the server, by reason.
     pub answers: BTreeMap<&'static str, u64>,
 }
@@ -419,6 +421,7 @@ impl World {
         match self.server.serve(handling, self.at_ms, self.step, &mut self.invariants)? {
             Served::Gone => {}
             Served::GoesOn(what) => {
+                self.counts.conflicts += u64::from(what == LOST_THE_RACE);
                 self.note(format_args!("the server {what}, for {handling}"));
                 self.plan_serve(handling);
             }

@@ -38,6 +38,7 @@ fn add(all: &mut Counts, one: &Counts) {
         kills,
         failovers,
         lost_writes,
+        conflicts,
         answers,
     } = one;
     all.steps += steps;
@@ -49,6 +50,7 @@ fn add(all: &mut Counts, one: &Counts) {
     all.kills += kills;
     all.failovers += failovers;
     all.lost_writes += lost_writes;
+    all.conflicts += conflicts;
     for (reason, count) in answers {
         *all.answers.entry(reason).or_default() += count;
     }
@@ -61,7 +63,7 @@ fn nobody_is_signed_out_while_everything_goes_wrong() {
     for reason in reasons {
         assert!(all.answers.contains_key(reason), "the walks never came to {reason}: {all:?}");
     }
-    assert!(all.lost_writes > 0 && all.kills > 0, "{all:?}");
+    assert!(all.lost_writes > 0 && all.kills > 0 && all.conflicts > 0, "{all:?}");
 }
 
 #[test]
