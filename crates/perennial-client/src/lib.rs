@@ -1,4 +1,4 @@
-//! Stay signed in: a refresh engine for any OAuth server, with a tokio and reqwest driver.
+#![doc = include_str!("../README.md")]
 
 mod clocks;
 mod credentials;

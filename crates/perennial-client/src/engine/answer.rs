@@ -8,7 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::clocks::{Clocks, UnixMillis};
@@ -106,14 +108,14 @@ struct SuccessBody {
     access_token: Zeroizing<String>,
     token_type: String,
     #[serde(default)]
-    expires_in: Option<serde_json::Value>,
+    expires_in: Option<Value>,
     #[serde(default)]
     refresh_token: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     id_token: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     scope: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     session: Option<SessionBody>,
 }
 
@@ -121,41 +123,51 @@ struct SuccessBody {
 struct SessionBody {
     id: String,
     state: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     continuity: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     idle_expires_at: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     absolute_expires_at: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     ends_at: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     refresh_after: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     missing_scope: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     advice: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     notices: Vec<Notice>,
 }
 
 #[derive(Deserialize)]
 struct ErrorBody {
     error: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     error_description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     error_uri: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     step_up_uri: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     retryable: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     action: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     request_id: Option<String>,
+}
+
+/// A member that nothing hangs on: one of another shape is taken for a missing one, or an oddity of a foreign server
+/// would cost the tokens beside it.
+fn if_fit<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 /// Reads an answer to a request that left at `asked_at`; `now` is when the answer came.
@@ -266,6 +278,10 @@ fn read_refusal(answer: &HttpAnswer, retry_after_ms: Option<u64>) -> Result<Refu
 
 /// The server's own words first; RFC 6749's codes where it gives none.
 fn remedy(status: u16, body: &ErrorBody) -> Remedy {
+    // A server that failed, or is too busy, has decided nothing about the credentials, whatever it says.
+    if status >= 500 || status == 429 || status == 408 {
+        return Remedy::Retry;
+    }
     match (body.action.as_deref(), body.retryable) {
         (Some("reload_credentials"), _) => return Remedy::ReloadCredentials,
         (Some("confirm"), _) => return Remedy::Confirm,
@@ -276,7 +292,6 @@ fn remedy(status: u16, body: &ErrorBody) -> Remedy {
         (_, Some(false) | None) => {}
     }
     match body.error.as_str() {
-        _ if status >= 500 || status == 429 || status == 408 => Remedy::Retry,
         "temporarily_unavailable" | "server_error" | "slow_down" => Remedy::Retry,
         "invalid_grant" => Remedy::Reauthenticate,
         "insufficient_user_authentication" => Remedy::StepUp,
@@ -290,9 +305,11 @@ fn remedy(status: u16, body: &ErrorBody) -> Remedy {
     }
 }
 
-/// `expires_in` is a number (RFC 6749, 5.1); some servers write it as a string.
-fn seconds(value: &serde_json::Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+/// `expires_in` is a number (RFC 6749, 5.1); some servers write it as a string, some with a fraction.
+fn seconds(value: &Value) -> Option<u64> {
+    let text = value.as_str().and_then(|text| text.parse().ok());
+    let seconds = value.as_f64().or(text)?;
+    Duration::try_from_secs_f64(seconds).ok().map(|duration| duration.as_secs())
 }
 
 /// The life left by the token's own claims, where the server gave no `expires_in`.

@@ -38,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) code: Option<HashMap<String, String>>,
     pub(crate) code_keys: Vec<String>,
     pub(crate) wrong_iss: bool,
+    /// It does not know retry keys.
+    pub(crate) is_foreign: bool,
     access_tokens: u64,
 }
 
@@ -185,7 +187,7 @@ async fn discovery(State(server): State<FakeServer>) -> Response {
         200,
         &serde_json::json!({ "issuer": address, "authorization_endpoint": format!("{address}/authorize"),
             "token_endpoint": format!("{address}/token"), "code_challenge_methods_supported": ["S256"],
-            "authorization_response_iss_parameter_supported": true, "perennial_retry_key_supported": true }),
+            "authorization_response_iss_parameter_supported": true, "perennial_retry_key_supported": !server.model().is_foreign }),
     )
 }
 

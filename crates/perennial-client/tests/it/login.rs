@@ -45,6 +45,19 @@ async fn sign_in_survives_lost_answers_and_keeps_the_session_alive() {
 }
 
 #[tokio::test]
+async fn code_that_may_have_arrived_is_not_sent_twice_to_a_server_without_retry_keys() {
+    let server = FakeServer::start(600).await;
+    server.model().is_foreign = true;
+    let login = Login::start(request(&server)).await.unwrap();
+    server.fault(Fault::AnswerLost);
+    let _page = browse(&login).await;
+    let error = login.finish(Duration::from_secs(20)).await.unwrap_err();
+    assert!(matches!(error, LoginError::Transport { .. }), "{error}");
+    assert!(error.is_retriable());
+    assert!(server.model().code_keys.is_empty(), "no header that it did not ask for");
+}
+
+#[tokio::test]
 async fn answer_of_another_issuer_is_thrown_away_before_its_code_leaves() {
     let server = FakeServer::start(600).await;
     server.model().wrong_iss = true;

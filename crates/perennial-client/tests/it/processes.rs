@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
 use perennial_client::{FileStore, Session, SessionOptions, Store};
 use tokio::process::Command;
@@ -11,13 +12,19 @@ use tokio::process::Command;
 use crate::fake_server::FakeServer;
 
 const FILE: &str = "PERENNIAL_TEST_FILE";
+const EXPECTS_TROUBLE: &str = "PERENNIAL_TEST_EXPECTS_TROUBLE";
 
 /// Does nothing unless a test below started it in a process of its own: then it asks for a token and prints it.
 #[tokio::test]
 async fn stands_in_for_a_process() {
     let Some(path) = std::env::var_os(FILE) else { return };
     let session = Session::open(Arc::new(FileStore::at(path)), SessionOptions::default()).await.unwrap();
-    println!("token={}", session.token().await.unwrap().expose());
+    // Where a test expects an error it need not wait as long for it.
+    let wait = if std::env::var_os(EXPECTS_TROUBLE).is_some() { 3_000 } else { 30_000 };
+    match session.token_within(Duration::ZERO, Duration::from_millis(wait)).await {
+        Ok(token) => println!("token={}", token.expose()),
+        Err(error) => println!("error={error}"),
+    }
 }
 
 async fn process(path: &Path, failpoint: Option<&str>) -> Output {
@@ -55,6 +62,30 @@ async fn twenty_four_processes_on_one_file_refresh_once() {
     let tokens = processes.join_all().await;
     assert!(tokens.iter().all(|token| token == "at-1"), "{tokens:?}");
     assert_eq!(server.model().refreshes, 1);
+}
+
+/// A limit on file sizes stands for a full disk: every write of the process fails, at the system call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_on_a_full_disk_sends_nothing_and_says_so() {
+    let server = FakeServer::start(600).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&server, folder.path());
+    let before = std::fs::read(store.path()).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "processes::stands_in_for_a_process", "--nocapture"])
+        .env(FILE, store.path())
+        .env(EXPECTS_TROUBLE, "1")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("default.json cannot be written: File too large"), "{output:?}");
+    assert_eq!(server.model().refreshes, 0);
+    assert_eq!(std::fs::read(store.path()).unwrap(), before);
+    assert!(!folder.path().join("default.json.new").exists());
+    assert_eq!(token(&process(store.path(), None).await), "at-1");
 }
 
 #[cfg(feature = "failpoints")]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use perennial_client::{Credentials, FileStore, Secret, Session, SessionOptions, Store, StoreFailure};
+use perennial_client::{Credentials, FileStore, Phase, Secret, Session, SessionOptions, Store, StoreFailure};
 
 use crate::fake_server::FakeServer;
 
@@ -98,19 +98,23 @@ fn secrets_do_not_show_in_debug() {
 
 #[tokio::test]
 async fn store_that_cannot_be_written_sends_nothing_and_keeps_serving() {
-    let server = FakeServer::start(3).await;
+    let server = FakeServer::start(600).await;
     let folder = tempfile::tempdir().unwrap();
     let store = FileStore::at(folder.path().join("default.json"));
     write(&store, &server.imported()).unwrap();
     let session = Session::open(Arc::new(store.clone()), SessionOptions::default()).await.unwrap();
-    session.token().await.unwrap();
+    let first = session.token().await.unwrap();
     fs::create_dir(folder.path().join("default.json.new")).unwrap();
+    let wants_another = tokio::spawn({
+        let session = session.clone();
+        async move { session.token_instead_of(&first).await.unwrap() }
+    });
     let mut states = session.state();
     let troubled = states.wait_for(|state| state.trouble.is_some()).await.unwrap().clone();
     assert!(troubled.trouble.unwrap().to_string().contains("cannot be written"));
     assert_eq!(session.token().await.unwrap().expose(), "at-1");
     assert_eq!(server.model().refreshes, 1, "nothing leaves before its key is stored");
     fs::remove_dir(folder.path().join("default.json.new")).unwrap();
-    states.wait_for(|state| state.trouble.is_none()).await.unwrap();
-    assert_eq!(session.token().await.unwrap().expose(), "at-2");
+    assert_eq!(wants_another.await.unwrap().expose(), "at-2");
+    assert_eq!(states.wait_for(|state| state.trouble.is_none()).await.unwrap().phase, Phase::Fresh);
 }

@@ -82,6 +82,8 @@ impl Server {
         let key = request.retry_key.as_ref().expect("a retry key").expose().to_owned();
         let first = self.keys.entry(presented).or_insert_with(|| key.clone());
         assert_eq!(*first, key, "two keys for the token of generation {presented}");
+        let shared = self.keys.iter().any(|(other, known)| *other != presented && *known == key);
+        assert!(!shared, "one key for two tokens");
         if presented == self.generation {
             self.generation += 1;
         } else if presented + 1 < self.generation {
@@ -324,7 +326,7 @@ impl World {
                 for _ in 0..40 {
                     self.step(index, Fate::Good);
                 }
-                if self.processes[index].handed_out == 0 && round % 4 == 0 {
+                if self.processes[index].handed_out == 0 && round % 35 == 0 {
                     self.want(index);
                 }
             }

@@ -209,8 +209,12 @@ fn touched(hot: &Hot, grant: &Grant, r: &Rules, now: Now) -> Hot {
 }
 
 /// Contexts are learnt from a token presented, without a dispute, by whoever obtained it.
+///
+/// A token whose own rotation was disputed was handed to two: whoever comes first with it proves nothing, or a
+/// thief who always comes first would become known by it (INV-3).
 fn learn(hot: Hot, c: Context, presented: Generation) -> Hot {
-    if c != hot.rotated_by {
+    let handed_to_two = hot.late.is_some_and(|note| note.generation.next() == presented);
+    if c != hot.rotated_by || handed_to_two {
         return hot;
     }
     let networks = hot.networks.learn(c.network, presented);

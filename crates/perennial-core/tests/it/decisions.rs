@@ -1,7 +1,9 @@
 use perennial_core::policy::{Rotation, Rules};
 use perennial_core::session::change::{Change, NotAllowed, change};
 use perennial_core::session::evidence::{Class, DisputeKind};
-use perennial_core::session::{EndCause, Holder, Hot, Issue, Jkt, Reason, Refusal, State, Verdict, revoke};
+use perennial_core::session::{
+    Context, EndCause, Holder, Hot, Issue, Jkt, Reason, Refusal, State, Verdict, revoke,
+};
 use perennial_core::{Session, decide};
 
 use crate::samples::{
@@ -174,23 +176,41 @@ fn strict_still_replays_for_a_retry_key() {
     assert_eq!(issued(&decision), (Issue::Replay, 3));
 }
 
-#[test]
-fn four_alternations_with_other_software_contest_the_session() {
-    let thief = context(5, 5);
+/// Owner and thief present the same token at every turn, the one that `thief_first` says first; after how many
+/// turns is the session contested?
+fn turns_until_contested(thief: Context, thief_first: impl Fn(u64) -> bool) -> Option<u64> {
     let mut session = plain_session_at(3);
-    let mut alternations = 0;
-    let contested = (0..20).find_map(|turn: u64| {
+    (0..30).find_map(|turn: u64| {
         let ms = 200_000 + turn * 60_000;
-        let (owner_first, from) = (turn % 2 == 0, session.hot.generation.0);
-        let (first, second) = if owner_first { (home(), thief) } else { (thief, home()) };
+        let from = session.hot.generation.0;
+        let (first, second) = if thief_first(turn) { (thief, home()) } else { (home(), thief) };
         session = applied(session.clone(), &decide(&session, &token(from), &first, &rules(), at(ms)));
         let late = decide(&session, &token(from), &second, &rules(), at(ms + 40_000));
         session = applied(session.clone(), &late);
-        alternations += 1;
-        (late.reason == Reason::EvidenceContested).then_some(alternations)
-    });
-    assert_eq!(contested, Some(4));
-    assert_eq!(refused(&session, &token(session.hot.generation.0), 2_000_000).0, Refusal::Contested);
+        let contested = late.reason == Reason::EvidenceContested;
+        if contested {
+            let current = session.hot.generation.0;
+            assert_eq!(refused(&session, &token(current), ms + 50_000).0, Refusal::Contested);
+        }
+        contested.then_some(turn + 1)
+    })
+}
+
+#[test]
+fn four_alternations_with_other_software_contest_the_session_whoever_comes_first() {
+    let thief = context(5, 5);
+    assert_eq!(turns_until_contested(thief, |turn| turn % 2 == 1), Some(4));
+    assert_eq!(turns_until_contested(thief, |_| true), Some(4));
+    assert_eq!(turns_until_contested(thief, |_| false), Some(4));
+}
+
+#[test]
+fn a_thief_with_the_owners_software_on_another_network_is_noticed_whoever_comes_first() {
+    let thief = context(5, 1);
+    for first in [|_| true, |_| false, |turn| turn % 2 == 0] as [fn(u64) -> bool; 3] {
+        let turns = turns_until_contested(thief, first);
+        assert!(turns.is_some_and(|turns| turns <= 25), "{turns:?}");
+    }
 }
 
 #[test]

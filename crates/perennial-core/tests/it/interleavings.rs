@@ -214,7 +214,7 @@ impl World {
             return;
         }
         let at = pick % self.sent.len();
-        if pick % 2 == 0 {
+        if pick.is_multiple_of(2) {
             let lost = self.sent.remove(at);
             self.waiting[lost.process] = None;
         } else {

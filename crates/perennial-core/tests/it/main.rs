@@ -1,6 +1,6 @@
 //! The core, held to its words: tokens, records, decisions, and its invariants over random interleavings.
 
-#![allow(missing_docs, reason = "tests are named by sentences")]
+#![expect(clippy::unwrap_used, reason = "what a test sets up is as it says")]
 
 mod codes;
 mod decisions;

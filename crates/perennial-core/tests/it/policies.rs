@@ -29,6 +29,20 @@ fn strict_closes_both_windows_and_acts_at_the_first_dispute() {
 }
 
 #[test]
+fn a_client_may_be_less_strict_than_the_policy() {
+    let policy = Policy::parse("[theft_detection]\nlevel = \"strict\"").unwrap();
+    assert_eq!(policy.rules(ClientKind::Web, None, None).reuse, Reuse::FirstDispute);
+    assert_eq!(policy.rules(ClientKind::Web, Some(Level::Balanced), None), Rules::of_kind(ClientKind::Web));
+}
+
+#[test]
+fn strict_closes_windows_that_the_document_opens() {
+    let policy = Policy::parse("[client_kinds.web]\nretry.siblings = \"1m\"").unwrap();
+    assert_eq!(policy.rules(ClientKind::Web, None, None).siblings_ms, 60_000);
+    assert_eq!(policy.rules(ClientKind::Web, Some(Level::Strict), None).siblings_ms, 0);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_place_and_what_is_allowed() {
     let error = Policy::parse("[client_kinds.web]\nacess_token.lifetime = \"20s\"").unwrap_err();
     let PolicyError::Malformed { line, message, .. } = &error else { panic!("{error}") };

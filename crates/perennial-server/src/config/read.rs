@@ -30,7 +30,7 @@ pub(super) fn read(layers: Layers) -> Result<Config, ConfigError> {
         .iter()
         .map(|(setting, text)| (*setting, text.clone(), Origin::Flag(setting.flag()), here));
 
-    let mut config = Config::defaults(Some(layers.clone()));
+    let mut config = Config::defaults(None);
     let mut tls = TlsPair::default();
     let mut origins = BTreeMap::new();
     for (setting, text, origin, base) in from_file.chain(from_environment).chain(from_flags) {
@@ -39,6 +39,7 @@ pub(super) fn read(layers: Layers) -> Result<Config, ConfigError> {
             .map_err(|message| ConfigError::new(origin.clone(), format!("{}: {message}", setting.key())))?;
         origins.insert(setting, origin);
     }
+    config.layers = Some(layers);
     config.origins = origins;
     config.clients = clients;
     config.tls = tls_files(tls, &config)?;

@@ -28,6 +28,9 @@ use super::request_id::{RequestIds, X_REQUEST_ID, given};
 use crate::config::Limits;
 use crate::ops;
 
+/// No route of ours is longer; whatever is, is not worth the room in a log.
+const LONGEST_ROUTE: usize = 64;
+
 /// The way from a connection to the endpoints.
 pub(crate) struct Edge {
     router: Router,
@@ -156,7 +159,8 @@ impl Edge {
 /// One line a request. Only the path of a route that there is: no query, no token, no code, no address.
 fn log(method: &http::Method, path: &str, response: &Response, started: Instant, request_id: &str) {
     let status = response.status();
-    let route = if status == http::StatusCode::NOT_FOUND { "-" } else { path };
+    let is_route = status != http::StatusCode::NOT_FOUND && path.len() <= LONGEST_ROUTE;
+    let route = if is_route { path } else { "-" };
     let status = status.as_u16();
     let ms = started.elapsed().as_millis();
     if ops::is_health_check(path) {

@@ -64,14 +64,9 @@ pub async fn run(config: Config, ready: impl FnOnce(Ready)) -> Result<(), RunErr
         () = signals.end() => return Ok(()),
     };
     ready(running.ready());
-    loop {
-        match signals.next().await {
-            Signal::Reload => {
-                // What it did or did not do is in the log.
-                let _ = running.reload().await;
-            }
-            Signal::End => break,
-        }
+    while signals.next().await == Signal::Reload {
+        // What it did or did not do is in the log.
+        let _ = running.reload().await;
     }
     tokio::select! {
         () = running.shutdown() => Ok(()),
@@ -220,7 +215,9 @@ impl Running {
             self.server.abort();
         }
         self.others.close();
-        self.others.wait().await;
+        if timeout(self.shutdown_timeout, self.others.wait()).await.is_err() {
+            tracing::warn!("a command or a sweep took longer than limits.shutdown_timeout");
+        }
         if let Err(error) = self.service.clock.keep(&*self.service.store).await {
             tracing::warn!(%error, "the service clock was not kept");
         }

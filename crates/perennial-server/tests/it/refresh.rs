@@ -210,3 +210,45 @@ async fn confidential_client_is_its_own_proof() {
     unauthenticated.is_refused(401, "invalid_client", "client_authentication", "fix_client", false);
     assert_eq!(world.row(born.sid).await, before);
 }
+
+#[tokio::test]
+async fn thief_who_follows_the_owner_is_paused_within_four_alternations() {
+    let world = World::new().await;
+    let (_, mut token) = world.signed_in("web").await;
+    for _ in 0..3 {
+        token = world.refresh("web", &token, &[]).await.is_issued().text("refresh_token").to_owned();
+    }
+    for alternation in 1.. {
+        assert!(alternation <= 4, "nobody was paused");
+        let owner = world.refresh("web", &token, &[]).await;
+        let next = owner.is_issued().text("refresh_token").to_owned();
+        let addr = "198.51.100.7".parse().unwrap();
+        let thief = world.refresh_from(addr, "curl/8.5.0 (linux)", "web", &token).await;
+        if thief.status != 200 {
+            thief.is_refused(400, "invalid_grant", "contested", "confirm", false);
+            let paused = world.refresh("web", &next, &[]).await;
+            paused.is_refused(400, "invalid_grant", "contested", "confirm", false);
+            break;
+        }
+        assert_eq!(thief.text("refresh_token"), next);
+        token = next;
+    }
+}
+
+#[tokio::test]
+async fn stranger_with_an_old_token_cannot_pause_the_owner() {
+    let world = World::new().await;
+    let (sid, mut token) = world.signed_in("web").await;
+    let leaked = token.clone();
+    for _ in 0..5 {
+        token = world.refresh("web", &token, &[]).await.is_issued().text("refresh_token").to_owned();
+    }
+    world.age(sid, 20 * MINUTE_MS).await;
+    for _ in 0..20 {
+        let stranger = "198.51.100.7".parse().unwrap();
+        let refused = world.refresh_from(stranger, "curl/8.5.0 (linux)", "web", &leaked).await;
+        refused.is_refused(400, "invalid_grant", "superseded", "reauthenticate", false);
+    }
+    assert_eq!(world.row(sid).await.hot.evidence, 0);
+    world.refresh("web", &token, &[]).await.is_issued();
+}

@@ -19,6 +19,7 @@ enum What {
     #[command(after_help = "Exit codes: 0 it does, 2 it does not.")]
     Check {
         /// Which file [default: perennial.toml, where there is one]
+        #[arg(env = "PERENNIAL_CONFIG", hide_env_values = true)]
         file: Option<PathBuf>,
     },
     /// Print the whole configuration as it takes effect, and where each value comes from. No secrets.

@@ -10,6 +10,8 @@ use perennial_client::{Credentials, FileStore, Store, StoreFailure, Timeouts};
 use super::Failure;
 use super::profile::{EXIT_CODES, ProfileArgs, TRY_LATER, block_on, parse_duration, readable};
 
+/// How long another process may hold the profile's lock before anybody is sent to a browser.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
 const DEFAULT_CLIENT: &str = "demo-cli";
 
 /// Sign in, in the browser.
@@ -42,7 +44,12 @@ pub(crate) fn run(args: LoginArgs) -> Result<ExitCode, Failure> {
 
 async fn sign_in(args: LoginArgs, store: FileStore) -> Result<ExitCode, Failure> {
     let store = Arc::new(store);
-    let previous = look(&store).await.map_err(|failure| args.profile.store_failure(&failure))?;
+    let looked = tokio::time::timeout(LOCK_WITHIN, look(&store)).await.map_err(|_| {
+        let lock = store.path().display();
+        let text = format!("another process has held the lock of {lock} for 10 s; end it if it is stuck");
+        Failure::new(text).with_code(TRY_LATER)
+    })?;
+    let previous = looked.map_err(|failure| args.profile.store_failure(&failure))?;
     let request = request(&args, previous.as_ref())?;
     let login = Login::start(request).await.map_err(|error| login_failure(&error))?;
     announce(&login, &args).await;

@@ -18,6 +18,7 @@ pub(crate) const TRY_LATER: u8 = 4;
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed
+  2  wrong usage
   3  signed out: run `perennial login`
   4  temporarily unavailable: the same command may work later";
 

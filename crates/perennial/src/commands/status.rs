@@ -137,3 +137,86 @@ fn as_json(profile: &str, stored: Option<&Credentials>) -> serde_json::Value {
         })),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use perennial_client::{AccessToken, Clocks, Secret, SessionFacts, Story};
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_795_494_000_000);
+
+    fn signed_in() -> Credentials {
+        let session = serde_json::json!({ "id": "s-1", "state": "active", "idle_expires_at": 1_795_500_000 });
+        let session: SessionFacts = serde_json::from_value(session).unwrap();
+        Credentials {
+            tokens: Some(Tokens {
+                serial: 1,
+                access_token: Some(AccessToken {
+                    secret: Secret::from("at-secret"),
+                    scope: Some("openid".to_owned()),
+                    asked_at: Clocks { wall: NOW, ..Clocks::default() },
+                    lifetime_ms: 250_000,
+                    refresh_after_ms: None,
+                }),
+                refresh_token: Some(Secret::from("rt-secret")),
+                id_token: None,
+            }),
+            session: Some(session),
+            ..Credentials::signed_out("https://id.example.org", "demo-cli", "https://id.example.org/token")
+        }
+    }
+
+    fn text(stored: Option<&Credentials>, now: UnixMillis) -> String {
+        as_text("work", &FileStore::at("/state/work.json"), stored, now)
+    }
+
+    #[test]
+    fn signed_in_profile_shows_its_deadlines_and_no_secret() {
+        let stored = signed_in();
+        let shown = text(Some(&stored), NOW);
+        assert_eq!(
+            shown,
+            "profile         work (/state/work.json)\n\
+             issuer          https://id.example.org\n\
+             client          demo-cli\n\
+             state           active\n\
+             token           expires in 4 min 10 s, for openid\n\
+             session         s-1\n\
+             ends if unused  in 1 h 40 min (2026-11-24T06:00:00Z)\n"
+        );
+        let json = as_json("work", Some(&stored)).to_string();
+        assert!(!shown.contains("secret") && !json.contains("secret"));
+    }
+
+    #[test]
+    fn deadlines_are_held_against_the_servers_clock() {
+        let stored = Credentials { server_ahead_ms: 3_600_000, ..signed_in() };
+        assert!(text(Some(&stored), NOW).contains("ends if unused  in 40 min"));
+    }
+
+    #[test]
+    fn signed_out_profile_says_why_and_what_to_do() {
+        let story = Story {
+            error: "invalid_grant".to_owned(),
+            description: Some("You signed out on another device.".to_owned()),
+            ..Story::default()
+        };
+        let stored = signed_in().with_tokens_set_aside(story, NOW);
+        let shown = text(Some(&stored), NOW.plus_ms(120_000));
+        let expected =
+            "state    signed out 2 min ago: You signed out on another device; run `perennial login`\n";
+        assert!(shown.contains(expected), "{shown}");
+        assert!(text(None, NOW).contains("not signed in"));
+    }
+
+    #[test]
+    fn durations_read_in_their_two_largest_units() {
+        let seconds = |seconds| readable(Duration::from_secs(seconds));
+        assert_eq!(seconds(0), "0 s");
+        assert_eq!(seconds(59), "59 s");
+        assert_eq!(seconds(3_600), "1 h");
+        assert_eq!(seconds(3_605), "1 h");
+        assert_eq!(seconds(90_061), "1 d 1 h");
+    }
+}

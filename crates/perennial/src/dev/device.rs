@@ -35,7 +35,7 @@ pub(super) async fn stay_signed_in(place: Place, tally: Arc<Tally>) {
         let started = Instant::now();
         let call = tokio::time::timeout(PATIENCE, call(&session, &place.network.notes)).await;
         let call = call.unwrap_or_else(|_| Call::Interrupted("no answer within 10 seconds".to_owned()));
-        tally.called(Side::Perennial, place.number, call, started.elapsed());
+        tally.called(Side::Perennial, place.number, &call, started.elapsed());
         tokio::time::sleep(BETWEEN_CALLS).await;
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn muddle_through(place: Place, tally: Arc<Tally>) {
         match living(&http, &place, held).await {
             Ok(held) => {
                 let call = call(&http, &place.network.notes, &held.access).await;
-                tally.called(Side::Plain, place.number, call, started.elapsed());
+                tally.called(Side::Plain, place.number, &call, started.elapsed());
                 tokens = Some(held);
             }
             Err(why) => {

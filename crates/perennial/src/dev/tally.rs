@@ -72,8 +72,8 @@ impl Default for Tally {
 
 impl Tally {
     /// What came of one call.
-    pub(super) fn called(&self, side: Side, device: u16, call: Call, took: Duration) {
-        if let Call::Interrupted(why) = &call {
+    pub(super) fn called(&self, side: Side, device: u16, call: &Call, took: Duration) {
+        if let Call::Interrupted(why) = call {
             self.interrupted(side, device, why);
         }
         let mut inner = self.inner();
@@ -131,15 +131,15 @@ impl Tally {
             }
             "replayed_by_retry_key" => {
                 inner.of(side).replays += 1;
-                format!("asked again with the same retry key: generation {generation}, the same successor")
+                format!("perennial: asked again with the same retry key, given generation {generation} again")
             }
             "replayed_for_sibling" | "replayed_late" => {
                 inner.of(side).replays += 1;
-                format!("asked again: generation {generation}, the same successor")
+                format!("asked again, given generation {generation} again")
             }
             "evidence_revoked" => {
                 inner.of(side).ended += 1;
-                "strict rotation: an old token came back, the session ends".to_owned()
+                "plain: a lost answer was asked for again; strict rotation takes it for theft and ends the session".to_owned()
             }
             _ => return,
         };

@@ -67,7 +67,7 @@ async fn password_change_signs_out_with_a_reason() {
     assert!(token.stdout.is_empty());
     let (code, told) = status(&home).await;
     assert_eq!((code, &told["state"]), (Some(3), &Value::from("signed_out")));
-    assert_eq!(told["signed_out"]["reason"], "password_change", "{told}");
+    assert_eq!(told["signed_out"]["reason"], "revoked", "{told}");
     world.end().await;
 }
 

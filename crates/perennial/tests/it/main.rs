@@ -11,6 +11,7 @@ mod kills;
 mod network;
 mod oauth2_peer;
 mod processes;
+mod serve;
 mod siblings;
 mod together;
 mod world;

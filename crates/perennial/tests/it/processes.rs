@@ -14,13 +14,15 @@ async fn processes_on_one_file_stay_signed_in_whoever_of_them_dies() {
     let home = Home::new();
     home.log_in(&world.issuer(), "cli").await;
     world.proxy.set_script(script::only("/token", script::every(3, Fault::LoseAnswer)));
-    fleet::work(&home, seed, cases(8)).await;
+    let ends = fleet::work(&home, seed, cases(15)).await;
     let lost = world.proxy.counts().answers_lost;
     world.proxy.set_script(script::pass());
     fleet::assert_signed_in(&home, &world).await;
     let decided = assert_one_successor_each(&world.end().await);
     let rotated = decided.iter().filter(|decided| decided.reason == "rotated").count();
-    assert!(rotated >= 3 && lost >= 1, "{rotated} rotations and {lost} lost answers show little");
+    eprintln!("{rotated} rotations, {lost} answers lost");
+    assert!(rotated >= 3 && lost >= 1 && ends.killed > 0 && ends.resumed > 0, "this shows little");
+    assert_eq!(cfg!(feature = "testkit"), ends.died > 0, "{ends:?}");
 }
 
 #[cfg(feature = "testkit")]

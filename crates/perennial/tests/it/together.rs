@@ -9,7 +9,7 @@ use crate::fleet;
 use crate::kills::Load;
 use crate::world::{Home, World};
 
-const KILLS: u32 = 8;
+const KILLS: u32 = 20;
 const DEVICES: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +28,7 @@ async fn nobody_is_signed_out_by_lost_answers_kills_and_suspended_clients_togeth
             load.kill_and_restart(&mut world).await;
         }
     };
-    tokio::join!(kills, fleet::work(&home, seed.nth(2), cases(6)));
+    let ((), ends) = tokio::join!(kills, fleet::work(&home, seed.nth(2), cases(12)));
 
     world.proxy.set_script(script::pass());
     let acknowledged = load.finish().await;
@@ -36,5 +36,6 @@ async fn nobody_is_signed_out_by_lost_answers_kills_and_suspended_clients_togeth
     let counts = world.proxy.counts();
     let decided = assert_one_successor_each(&world.end().await);
     eprintln!("{acknowledged} refreshes acknowledged, {} decided, {counts:?}", decided.len());
-    assert!(counts.answers_lost > 100, "{counts:?}");
+    assert!(counts.answers_lost > 100 && counts.server_away > 0, "{counts:?}");
+    assert!(ends.resumed > 0 && ends.killed > 0, "{ends:?}");
 }
