@@ -267,6 +267,13 @@ fn superseded(hot: &Hot, p: &Presented, c: Context, r: &Rules, now: Now) -> Deci
     if p.retry_key.is_some() && p.generation.behind(hot.generation) > KEPT_ROTATIONS {
         return stale_by_key(hot, p, Reason::StaleByOldRetryKey, now);
     }
+    // A rotation that a failover lost took its retry key with it; fast-forward noted it as presented late.
+    if p.retry_key.is_some()
+        && !hot.retry_keys.remembers(p.generation)
+        && let Some(answer) = noted_before(hot, p, now)
+    {
+        return answer;
+    }
     if r.reuse == crate::policy::Reuse::FirstDispute {
         let (noted, dispute) = evidence::note_superseded(hot, p.generation, r, now);
         return judged(refuse(Refusal::Final, Reason::Superseded), noted, dispute, r, now);

@@ -197,6 +197,22 @@ fn turns_until_contested(thief: Context, thief_first: impl Fn(u64) -> bool) -> O
 }
 
 #[test]
+fn a_late_duplicate_of_a_rotation_that_a_failover_lost_is_no_reuse_at_any_level() {
+    let before = session_at(3);
+    let rules = strict();
+    // Generations 3 and 4 were rotated with their keys, and then the store lost both.
+    let ahead = decide(&before, &token_with_key(5, 5), &home(), &rules, at(500_000));
+    let session = applied(before, &ahead);
+    for (ms, refusal) in [(600_000, Refusal::Stale), (DAY_MS, Refusal::Final)] {
+        let late = decide(&session, &token_with_key(4, 4), &context(9, 1), &rules, at(ms));
+        assert_eq!((late.verdict, late.next, late.dispute), (Verdict::Refuse(refusal), None, None));
+    }
+    // Without a key it is what it is to the letter of RFC 9700: reuse.
+    let reused = decide(&session, &token(4), &home(), &rules, at(600_000));
+    assert_eq!(reused.reason, Reason::EvidenceRevoked);
+}
+
+#[test]
 fn four_alternations_with_other_software_contest_the_session_whoever_comes_first() {
     let thief = context(5, 5);
     assert_eq!(turns_until_contested(thief, |turn| turn % 2 == 1), Some(4));
