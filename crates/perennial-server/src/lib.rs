@@ -11,6 +11,7 @@ pub mod control;
 pub mod keys;
 mod net;
 pub mod oauth;
+mod ops;
 pub mod pages;
 mod refusal;
 pub mod run;

@@ -27,7 +27,6 @@ pub(crate) enum ErrorCode {
     InsufficientScope,
     InsufficientUserAuthentication,
     Conflict,
-    SlowDown,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -60,7 +59,6 @@ impl ErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::Conflict => "conflict",
-            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
@@ -81,7 +79,6 @@ impl ErrorCode {
             Self::InsufficientScope => (StatusCode::FORBIDDEN, false, Action::FixClient),
             Self::InsufficientUserAuthentication => (StatusCode::BAD_REQUEST, true, Action::StepUp),
             Self::Conflict => (StatusCode::CONFLICT, true, Action::ReloadCredentials),
-            Self::SlowDown => (StatusCode::TOO_MANY_REQUESTS, true, Action::Retry),
             Self::TemporarilyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, true, Action::Retry),
             Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, false, Action::Reauthenticate),
         }
@@ -162,6 +159,11 @@ impl Refusal {
         Self { action, ..self }
     }
 
+    /// The same, once the client has done what the action says.
+    pub(crate) fn into_retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
     /// The same with a `WWW-Authenticate` challenge.
     pub(crate) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.aside_mut().www_authenticate = Some(challenge);
@@ -200,7 +202,7 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::Full | StoreError::Closed => {
+            StoreError::Unavailable(_) | StoreError::Full | StoreError::SidTaken | StoreError::Closed => {
                 tracing::warn!(%error, "the store did not answer");
                 Self::unavailable("store_unavailable", "The server cannot reach its store. Try again.", 2)
             }

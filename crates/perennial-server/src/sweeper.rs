@@ -43,11 +43,7 @@ pub async fn sweep_slice(
 ///
 /// # Errors
 /// The store is away, or a row is damaged; asked again, it goes on with those that are left.
-pub async fn end_sessions_of(
-    service: &Service,
-    of: SessionsOf,
-    cause: EndCause,
-) -> Result<u32, StoreError> {
+pub async fn end_sessions_of(service: &Service, of: SessionsOf, cause: EndCause) -> Result<u32, StoreError> {
     let (mut ended, mut after) = (0, None);
     loop {
         let sessions = service.store.sessions(of.clone(), after, SLICE).await?;

@@ -1,1 +1,10 @@
-//! Worlds around the real decision and the real client engine: losses, crashes, failovers, thieves.
+#![doc = include_str!("../README.md")]
+
+mod device;
+mod invariants;
+mod network;
+mod server;
+pub mod world;
+
+pub use perennial_testkit::Seed;
+pub use world::{Counts, Faults, Narrowed, Plan, Planted, Trouble, Violation, World};

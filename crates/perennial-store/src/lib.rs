@@ -5,8 +5,46 @@
 //! (INV-7). Everything else is a record under a key, or a single-use ticket that expires.
 //!
 //! - [`memory::Table`] is the same table in memory, synchronous: the reference model of the contract suite and
-//!   the simulator's store.
+//!   the simulator's store. [`memory::MemoryStore`] is the table behind the trait.
 //! - [`sqlite::SqliteStore`] is the embedded engine, one node, durable before it answers.
+//!
+//! # Guarantees
+//! Of every engine, and kept by the suite in `tests/it/contract` (to add an engine, give it a constructor there):
+//!
+//! 1. An answer is given when what it says is durable (INV-7). An error acknowledges nothing: what was asked was
+//!    either not done, or it is not known, and deciding again on the row gives the same successor (INV-6).
+//! 2. A write applies to the version that it was decided on, or not at all; a conflict brings the newer row. Of any
+//!    number of writers, one writes each version. The row of a birth has version 0.
+//! 3. A session, its event and its ticket change together or not at all. Of any number of callers, one consumes a
+//!    ticket.
+//! 4. A read sees every write that was acknowledged before it began.
+//! 5. Damage stays where it is: a row whose checksum does not match is [`StoreError::Damaged`] for whoever asks for
+//!    it, and costs nobody else anything. It is never repaired by guessing.
+//! 6. Nothing waits without bound: more than can be queued is [`StoreError::Overloaded`] at once.
+//!
+//! Not guaranteed by checksums: a bit that flips in a key or in the tree above the rows can hide a row, and one that
+//! flips in the write-ahead log ends the log there.
+//!
+//! # The embedded engine
+//! Its folder, which is made for its owner alone:
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `perennial.db` | the database: sessions, tickets, records, the service clock, events |
+//! | `perennial.db-wal`, `perennial.db-shm` | what was committed and is not yet in it; gone after a clean end |
+//! | `lock` | locked while a process has the folder, and says which: `process 4711 since 2026-01-31 10:00:00 UTC` |
+//!
+//! Its threads:
+//!
+//! | thread | what it does |
+//! | --- | --- |
+//! | `store-writer` | all changes: takes whatever has queued up, up to 256, in the order of the rows; commits; answers |
+//! | `store-reader-n` | reads that are not in the cache, lists, events; none ever waits for the writer |
+//! | `store-checkpoint` | moves the log into the database beside the writer, who moves only the small rest |
+//!
+//! A refresh costs one look into the cache (or one read), and one update and one event in a shared commit. A commit
+//! that fails is told to all who wait for it, the connection is opened anew, and the next one starts from what is
+//! on the disk.
 
 pub mod memory;
 pub mod sqlite;
@@ -26,15 +64,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies one conditional write, its ticket and its event, all or nothing, and answers once it is durable.
     ///
+    /// The row is looked at before the ticket, so a write that finds both changed is a conflict. A birth without a
+    /// grant finds no row to change: [`Applied::Absent`].
+    ///
     /// # Errors
     /// Nothing was applied, or it is not known whether it was: the caller decides again on the row, which
     /// gives the same successor either way (INV-6).
     async fn apply(&self, write: Write) -> Result<Applied, StoreError>;
 
-    /// Sessions of a subject or client in the order of their birth, `limit` at most, after `after`.
+    /// Sessions of a subject or client in the order of their birth, `limit` at most, after `after`. Fewer than
+    /// `limit` are the last ones. A damaged one is left out, and logged: it shall not hide the others.
     ///
     /// # Errors
-    /// The store is away, or a row is damaged.
+    /// The store is away.
     async fn sessions(
         &self,
         of: SessionsOf,

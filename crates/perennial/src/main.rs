@@ -4,6 +4,7 @@
 //! exit code of its own or with a `Failure`: one line that says what went wrong and what to do next.
 
 mod commands;
+mod dev;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use crate::policy::{ClientKind, Level, Response, Rules, parse_duration_ms};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     name: String,
+    level: Level,
     web: Rules,
     native: Rules,
     service: Rules,
@@ -103,6 +104,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             name: "default".to_owned(),
+            level: Level::Balanced,
             web: Rules::of_kind(ClientKind::Web),
             native: Rules::of_kind(ClientKind::Native),
             service: Rules::of_kind(ClientKind::Service),
@@ -122,6 +124,7 @@ impl Policy {
         if let Some(name) = document.policy.name {
             policy.name = name;
         }
+        policy.level = document.theft_detection.level.unwrap_or(policy.level);
         for kind in [ClientKind::Web, ClientKind::Native, ClientKind::Service, ClientKind::Agent] {
             let section = document.client_kinds.get(&key_of(kind));
             let rules = resolve(kind, section, &document.theft_detection)?;
@@ -145,7 +148,7 @@ impl Policy {
             ClientKind::Service => self.service,
             ClientKind::Agent => self.agent,
         };
-        let rules = level.map_or(rules, |level| rules.at_level(level));
+        let rules = rules.at_level(level.unwrap_or(self.level));
         Rules { response: response.unwrap_or(rules.response), ..rules }
     }
 
@@ -183,9 +186,6 @@ fn resolve(
     theft: &TheftDetection,
 ) -> Result<Rules, PolicyError> {
     let mut rules = Rules::of_kind(kind);
-    if let Some(level) = theft.level {
-        rules = rules.at_level(level);
-    }
     rules.response = theft.response.unwrap_or(rules.response);
     rules.threshold = theft.threshold.unwrap_or(rules.threshold);
     let Some(own) = own else { return Ok(rules) };

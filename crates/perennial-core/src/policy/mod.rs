@@ -174,7 +174,7 @@ impl Rules {
         }
     }
 
-    /// These at another level; strict also closes both retry windows.
+    /// These, which are at level balanced, at `level`; strict also closes both retry windows.
     #[must_use]
     pub const fn at_level(self, level: Level) -> Self {
         match level {

@@ -209,8 +209,12 @@ fn touched(hot: &Hot, grant: &Grant, r: &Rules, now: Now) -> Hot {
 }
 
 /// Contexts are learnt from a token presented, without a dispute, by whoever obtained it.
+///
+/// A token whose own rotation was disputed was handed to two: whoever comes first with it proves nothing, or a
+/// thief who always comes first would become known by it (INV-3).
 fn learn(hot: Hot, c: Context, presented: Generation) -> Hot {
-    if c != hot.rotated_by {
+    let handed_to_two = hot.late.is_some_and(|note| note.generation.next() == presented);
+    if c != hot.rotated_by || handed_to_two {
         return hot;
     }
     let networks = hot.networks.learn(c.network, presented);
@@ -262,6 +266,13 @@ fn superseded(hot: &Hot, p: &Presented, c: Context, r: &Rules, now: Now) -> Deci
     }
     if p.retry_key.is_some() && p.generation.behind(hot.generation) > KEPT_ROTATIONS {
         return stale_by_key(hot, p, Reason::StaleByOldRetryKey, now);
+    }
+    // A rotation that a failover lost took its retry key with it; fast-forward noted it as presented late.
+    if p.retry_key.is_some()
+        && !hot.retry_keys.remembers(p.generation)
+        && let Some(answer) = noted_before(hot, p, now)
+    {
+        return answer;
     }
     if r.reuse == crate::policy::Reuse::FirstDispute {
         let (noted, dispute) = evidence::note_superseded(hot, p.generation, r, now);

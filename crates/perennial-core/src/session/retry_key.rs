@@ -83,6 +83,12 @@ impl KeptRetryKeys {
         self.0.iter().flatten().any(|kept| kept.of == of && bool::from(kept.hash.0.ct_eq(&hash.0)))
     }
 
+    /// Whether the key of generation `of`'s rotation is kept.
+    #[must_use]
+    pub fn remembers(&self, of: Generation) -> bool {
+        self.0.iter().flatten().any(|kept| kept.of == of)
+    }
+
     /// Whether any of the last four rotations, the newest having led to `current`, came with a retry key.
     #[must_use]
     pub fn any_within_kept(&self, current: Generation) -> bool {

@@ -5,6 +5,7 @@
 //! the same reads and the same argon2 work as a wrong password, and gives the same answer.
 
 pub(crate) mod attempts;
+mod disable;
 mod login;
 mod password;
 pub(crate) mod random;

@@ -32,11 +32,8 @@ pub(crate) async fn present(
         .ok_or_else(|| invalid("unknown", "The access token is not one of this server."))?;
     let now = service.clock.now();
     if now.wall.seconds() >= claims.exp {
-        return Err(Refusal {
-            retryable: true,
-            ..invalid("expired", "The access token has expired: refresh it.")
-                .with_action(Action::ReloadCredentials)
-        });
+        let expired = invalid("expired", "The access token has expired: refresh it.");
+        return Err(expired.with_action(Action::ReloadCredentials).into_retryable());
     }
     let sid: SessionId = claims
         .sid

@@ -130,7 +130,9 @@ pub(crate) fn since(session: &Session, cause: Option<EndCause>, now: Now) -> Opt
 
 /// An authorization request for the same session, to which a client adds its `state` and `code_challenge`.
 fn step_up_uri(service: &Service, client: &Client, session: &Session) -> String {
-    let mut query = form_urlencoded::Serializer::new(format!("{}/authorize?", service.issuer));
+    let endpoint = format!("{}/authorize?", service.issuer);
+    let start = endpoint.len();
+    let mut query = form_urlencoded::Serializer::for_suffix(endpoint, start);
     query
         .append_pair("response_type", "code")
         .append_pair("client_id", client.id.as_str())

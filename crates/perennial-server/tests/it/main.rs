@@ -1,13 +1,18 @@
 //! The endpoints over their real routes, with a store in memory that can be told to fail.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where the mistake is")]
+
 mod bad_input;
 mod clients;
 mod codes;
 mod concurrency;
+mod config;
+mod control;
 mod cors;
 mod discovery;
 mod keys;
 mod refresh;
+mod reload;
 mod revoke;
 mod session;
 mod shapes;

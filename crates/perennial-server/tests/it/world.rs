@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
-use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -202,9 +202,22 @@ impl World {
         self.post("/token", &form, &[]).await
     }
 
+    /// A refresh from another network, by another kind of software.
+    pub(crate) async fn refresh_from(&self, addr: IpAddr, agent: &str, client: &str, token: &str) -> Answer {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", client)];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = Request::post("/token")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::USER_AGENT, agent)
+            .body(Body::from(body))
+            .unwrap();
+        self.send_from(addr, request).await
+    }
+
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -229,9 +242,8 @@ impl World {
 
     pub(crate) async fn send_from(&self, addr: IpAddr, mut request: Request<Body>) -> Answer {
         let caller = Caller { addr, secure: false, request_id: "a-request".into() };
-        request.extensions_mut().insert(caller.clone());
-        let router = self.router.clone().layer(Extension(caller));
-        let response = router.oneshot(request).await.unwrap();
+        request.extensions_mut().insert(caller);
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let body = if body.is_empty() {
@@ -293,7 +305,15 @@ pub(crate) fn rand<const N: usize>() -> [u8; N] {
 }
 
 fn event(at: UnixMillis, reason: Reason) -> Event {
-    Event { at, reason, generation: Generation(0), presented: None, dispute: None, evidence: 0, request_id: None }
+    Event {
+        at,
+        reason,
+        generation: Generation(0),
+        presented: None,
+        dispute: None,
+        evidence: 0,
+        request_id: None,
+    }
 }
 
 fn clients() -> Vec<Client> {
@@ -333,10 +353,6 @@ fn clients() -> Vec<Client> {
             ..named("service")
         },
         Client { grant_types: all, ..named("public service") },
-        Client {
-            origins: vec!["https://gone.example".to_owned()],
-            disabled: true,
-            ..named("disabled")
-        },
+        Client { origins: vec!["https://gone.example".to_owned()], disabled: true, ..named("disabled") },
     ]
 }

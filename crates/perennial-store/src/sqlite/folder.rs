@@ -61,7 +61,7 @@ impl Folder {
 
 fn create(path: &Path) -> Result<(), OpenError> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
+        Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if path.is_dir() {
                 Ok(())
@@ -71,6 +71,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
         }
         Err(error) => Err(OpenError::Missing { path: shown(path), why: error.to_string() }),
     }
+}
+
+/// Makes the folder's own entry durable; SQLite does so for the files in it when it first syncs its log.
+fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    synced.map_err(|error| not_writable(path, &error))
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

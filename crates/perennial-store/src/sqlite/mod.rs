@@ -152,8 +152,9 @@ impl SqliteStore {
         move || {
             // The readers first: the writer's connection is to be the last, so that it tidies the log away.
             readers.end();
-            let thread = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(thread) = thread {
+            // Held until the thread has ended: whoever else closes waits for that too.
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(thread) = writer.take() {
                 drop(queue.send(Request::Close));
                 if thread.join().is_err() {
                     tracing::error!("the store's writing thread had panicked");

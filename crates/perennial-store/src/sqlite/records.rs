@@ -22,11 +22,18 @@ pub(super) fn list(
     after: Option<&str>,
     limit: u16,
 ) -> Result<Vec<Record>, Trouble> {
-    let mut statement = connection.prepare_cached(
-        "SELECT key, version, body, checksum FROM records WHERE kind = ?1 AND (?2 IS NULL OR key > ?2)
-         ORDER BY key LIMIT ?3",
-    )?;
-    let mut rows = statement.query(params![code(kind), after, limit])?;
+    let sql = match after {
+        None => {
+            "SELECT key, version, body, checksum FROM records WHERE kind = ?1 AND key >= ?2
+             ORDER BY key LIMIT ?3"
+        }
+        Some(_) => {
+            "SELECT key, version, body, checksum FROM records WHERE kind = ?1 AND key > ?2
+             ORDER BY key LIMIT ?3"
+        }
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![code(kind), after.unwrap_or_default(), limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(record_of(kind, row)?);

@@ -20,7 +20,12 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The connection that writes. Durable when it has committed: `synchronous=FULL` syncs the log at each commit.
 pub(super) fn writing(path: &Path, max_pages: Option<u32>) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let why = "its file system has no shared memory, which the write-ahead log needs";
+        return Err(rusqlite::Error::SqliteFailure(failed, Some(why.into())));
+    }
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Where fsync does not reach the disk (macOS), this does; elsewhere it changes nothing.
     connection.pragma_update(None, "fullfsync", true)?;

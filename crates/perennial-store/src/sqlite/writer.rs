@@ -228,7 +228,9 @@ impl Writer {
                 return Ok(());
             }
             // A job may have failed half way, so all of it is undone and the others are done again.
-            connection.prepare_cached("ROLLBACK")?.execute([])?;
+            if !connection.is_autocommit() {
+                connection.prepare_cached("ROLLBACK")?.execute([])?;
+            }
             for (at, trouble) in failed.into_iter().rev() {
                 batch.remove(at).answer(Err(trouble.to_store_error()));
             }
