@@ -19,8 +19,8 @@ use super::cookies::{self, Lasts};
 use super::trouble::Trouble;
 use super::visit::Visit;
 
-/// The `acr` of sessions that a password opened: no standard level is claimed for it.
-pub(crate) const ACR_PASSWORD: &str = "password";
+/// The `acr` of sessions that a password opened: a name of ours, since no standard level is claimed for it.
+pub(crate) const ACR_PASSWORD: &str = "urn:perennial:password";
 
 const COOKIE: &str = "perennial_login";
 const KEPT_MS: u64 = 14 * 24 * 3_600_000;

@@ -66,7 +66,7 @@ pub(crate) async fn post(Submitted { visit, form }: Submitted) -> Response {
             Ok(response) => response,
             Err(trouble) => trouble.page(&visit, visit.authorize(&parameters)),
         },
-        Ok(refused) => show(&visit, &request, &parameters, name, Some(refused), false),
+        Ok(refused) => show(&visit, &request, &parameters, name, Some(&refused), false),
         Err(trouble) => trouble.page(&visit, visit.authorize(&parameters)),
     }
 }
@@ -126,7 +126,7 @@ fn show(
     request: &AuthorizationRequest,
     parameters: &Parameters,
     login: &str,
-    refused: Option<Attempt>,
+    refused: Option<&Attempt>,
     again: bool,
 ) -> Response {
     let (status, retry_after_s, error) = match refused {
@@ -135,12 +135,12 @@ fn show(
             let words = "This name and password do not belong together. Check both and try again.".to_owned();
             (StatusCode::UNPROCESSABLE_ENTITY, None, Some(words))
         }
-        Some(Attempt::TooMany { retry_after_s }) => {
+        Some(&Attempt::TooMany { retry_after_s }) => {
             let words =
                 format!("Too many attempts. Please wait {}, then try again.", in_words(retry_after_s));
             (StatusCode::TOO_MANY_REQUESTS, Some(retry_after_s), Some(words))
         }
-        Some(Attempt::Busy { retry_after_s }) => {
+        Some(&Attempt::Busy { retry_after_s }) => {
             let words = "Many people are signing in right now. Please try again in a few seconds.".to_owned();
             (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after_s), Some(words))
         }

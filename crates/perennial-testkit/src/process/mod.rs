@@ -110,7 +110,6 @@ impl Finished {
     ///
     /// # Panics
     /// When it failed; with all that it wrote.
-    #[must_use]
     #[track_caller]
     pub fn expect_success(&self) -> &str {
         assert!(self.status.success(), "{}; it wrote:\n{}{}", self.status, self.stdout, self.stderr);
@@ -188,7 +187,7 @@ impl Program {
     pub fn start(self) -> Result<Process, ProcessError> {
         let output = Output::new();
         let child = self.spawn(&output)?;
-        Ok(Process { program: self, child, output, url: None })
+        Ok(Process { program: self, child, output, url: None, listens_at: None })
     }
 
     /// Starts it and waits for its line `ready http://…`, at most [`READY_DEADLINE`].
@@ -266,6 +265,7 @@ pub struct Process {
     child: Child,
     output: Output,
     url: Option<Url>,
+    listens_at: Option<SocketAddr>,
 }
 
 impl Process {
@@ -278,12 +278,21 @@ impl Process {
         self.url.as_ref().expect("only a process started by `start_ready` has an address")
     }
 
-    /// Where it listens: 127.0.0.1 with the port of [`Process::url`].
+    /// For a server whose `ready` line names somebody else, as one does whose issuer is a proxy's address: where it
+    /// listens itself, and listens again after a [`Process::restart`].
+    pub fn listens_at(&mut self, address: SocketAddr) {
+        self.listens_at = Some(address);
+    }
+
+    /// Where it listens: what [`Process::listens_at`] was told, else 127.0.0.1 with the port of [`Process::url`].
     ///
     /// # Panics
     /// As [`Process::url`].
     #[must_use]
     pub fn address(&self) -> SocketAddr {
+        if let Some(address) = self.listens_at {
+            return address;
+        }
         let port = self.url().port_or_known_default().expect("an http address has a port");
         (Ipv4Addr::LOCALHOST, port).into()
     }
