@@ -55,6 +55,8 @@ struct Known {
     floor: Generation,
     /// When the idle deadline was last moved.
     used_ms: u64,
+    /// A client was rightly told that it is over; a node whose clock is behind may still serve a late request.
+    was_told: bool,
 }
 
 /// An access token as the API knows it.
@@ -94,6 +96,7 @@ impl Invariants {
             ever_durable: generation,
             floor: generation,
             used_ms: at_ms,
+            was_told: false,
         };
         self.sessions.insert(sid, known);
     }
@@ -282,24 +285,28 @@ impl Invariants {
     }
 
     /// INV-2, where an engine holds its sign-in to be over.
-    pub(crate) fn signed_out(&self, sid: Option<SessionId>, at_ms: u64) -> Result<(), Breach> {
-        let Some((sid, known)) = sid.and_then(|sid| Some((sid, self.sessions.get(&sid)?))) else {
+    pub(crate) fn signed_out(&mut self, sid: Option<SessionId>, at_ms: u64) -> Result<(), Breach> {
+        let Some(sid) = sid.filter(|sid| self.sessions.contains_key(sid)) else {
             return Err(Breach::new(2, "signed out of a session that was never born".into()));
         };
-        // Nodes' service clocks are apart by as much, and the idle deadline is cut to the absolute one.
-        let latest_ms = at_ms + CLOCK_KEPT_EVERY_MS;
-        let is_over = known.ended_in.is_some()
-            || EPOCH_MS + latest_ms >= known.absolute_at.0
-            || latest_ms.saturating_sub(known.used_ms) >= self.rules.idle_ms;
-        if is_over {
-            return Ok(());
+        if !self.is_over(sid, at_ms) {
+            return Err(Breach::new(2, format!("an honest client was signed out of {sid}, which lives")));
         }
-        Err(Breach::new(2, format!("an honest client was signed out of {sid}, which lives")))
+        if let Some(known) = self.sessions.get_mut(&sid) {
+            known.was_told = true;
+        }
+        Ok(())
     }
 
     /// Whether a session is over by what is known of it.
     pub(crate) fn is_over(&self, sid: SessionId, at_ms: u64) -> bool {
-        self.signed_out(Some(sid), at_ms).is_ok()
+        let Some(known) = self.sessions.get(&sid) else { return true };
+        // Nodes' service clocks are apart by as much, and the idle deadline is cut to the absolute one.
+        let latest_ms = at_ms + CLOCK_KEPT_EVERY_MS;
+        known.was_told
+            || known.ended_in.is_some()
+            || EPOCH_MS + latest_ms >= known.absolute_at.0
+            || latest_ms.saturating_sub(known.used_ms) >= self.rules.idle_ms
     }
 
     /// INV-7 on the device's side: nobody gets a token that is not stored.
