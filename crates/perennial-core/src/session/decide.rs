@@ -281,7 +281,7 @@ fn superseded(hot: &Hot, p: &Presented, c: Context, r: &Rules, now: Now) -> Deci
     if evidence::class_at(hot, c, p.generation) != Class::Known {
         return from_a_stranger(hot, now);
     }
-    if let Some(answer) = noted_before(hot, p, now) {
+    if let Some(answer) = noted_before(hot, p, Reason::StaleUnproven, now) {
         return answer;
     }
     let (noted, dispute) = evidence::note_superseded(hot, p.generation, r, now);
@@ -304,24 +304,21 @@ fn from_a_stranger(hot: &Hot, now: Now) -> Decision {
 }
 
 fn stale_by_key(hot: &Hot, p: &Presented, reason: Reason, now: Now) -> Decision {
-    if let Some(answer) = noted_before(hot, p, now) {
+    if let Some(answer) = noted_before(hot, p, reason, now) {
         return answer;
     }
     let late = Some(LateNote { generation: p.generation, class: Class::Known, at: now.service });
     Decision { next: Some(Hot { late, ..*hot }), ..refuse(Refusal::Stale, reason) }
 }
 
-/// The answer to a generation that is no higher than the highest noted: it counts no second time.
-fn noted_before(hot: &Hot, p: &Presented, now: Now) -> Option<Decision> {
+/// The answer to a generation that is no higher than the highest noted: it counts no second time. While it is stale,
+/// `reason` says whether this presentation was proven.
+fn noted_before(hot: &Hot, p: &Presented, reason: Reason, now: Now) -> Option<Decision> {
     let note = hot.late.filter(|note| p.generation <= note.generation)?;
     let tells = p.generation == note.generation
         && note.class == Class::Known
         && now.service.since(note.at) < STALE_FOR_MS;
-    Some(if tells {
-        refuse(Refusal::Stale, Reason::StaleUnproven)
-    } else {
-        refuse(Refusal::Final, Reason::Superseded)
-    })
+    Some(if tells { refuse(Refusal::Stale, reason) } else { refuse(Refusal::Final, Reason::Superseded) })
 }
 
 fn fast_forward(s: &Session, p: &Presented, c: Context, r: &Rules, now: Now) -> Decision {

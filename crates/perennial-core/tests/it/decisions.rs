@@ -70,7 +70,8 @@ fn a_superseded_token_is_told_to_reload_for_two_minutes_and_then_refused() {
     let first = decide(&session, &token_with_key(2, 2), &home(), &rules(), at(400_000));
     assert_eq!((first.verdict, first.reason), (Verdict::Refuse(Refusal::Stale), Reason::StaleByRetryKey));
     let session = applied(session, &first);
-    assert_eq!(refused(&session, &token_with_key(2, 2), 519_999).0, Refusal::Stale);
+    let again = refused(&session, &token_with_key(2, 2), 519_999);
+    assert_eq!(again, (Refusal::Stale, Reason::StaleByRetryKey), "proven as before");
     assert_eq!(refused(&session, &token_with_key(2, 2), 520_000).0, Refusal::Final);
     assert_eq!(issued(&decide(&session, &token_with_key(5, 5), &home(), &rules(), at(520_000))).1, 6);
 }

@@ -26,6 +26,7 @@ use perennial_server::run::{Running, start};
 use perennial_testkit::Seed;
 use perennial_verify::Verifier;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::commands::Failure;
@@ -49,6 +50,7 @@ pub(crate) struct Options {
 /// Something did not start; or, with a duration, the Perennial client was interrupted (exit code 1).
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let seed = seed(options.seed.as_deref())?;
+    let ending = Ending::listen()?;
     let tally = Arc::new(Tally::default());
     tally::listen_to_the_server(&tally);
     let temporary = match &options.data {
@@ -62,7 +64,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let server = start(demo::config(folder, options.listen)?)
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
-    let outcome = with_server(&server, &options, seed, &tally).await;
+    let outcome = with_server(&server, &options, ending, seed, &tally).await;
     server.shutdown().await;
     outcome
 }
@@ -70,6 +72,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 async fn with_server(
     server: &Running,
     options: &Options,
+    ending: Ending,
     seed: Seed,
     tally: &Arc<Tally>,
 ) -> Result<ExitCode, Failure> {
@@ -81,7 +84,7 @@ async fn with_server(
     if !options.demo_traffic {
         println!("{}", scene.welcome());
         println!("ready {}", server.issuer());
-        stopped(options.run_for).await;
+        ending.after(options.run_for).await;
         return Ok(ExitCode::SUCCESS);
     }
     let kept = Network::before(server.addr(), api, seed).await?;
@@ -96,7 +99,7 @@ async fn with_server(
     println!("ready {}", server.issuer());
     tokio::select! {
         () = show::live(tally, &kept, &plain) => {}
-        () = stopped(options.run_for) => {}
+        () = ending.after(options.run_for) => {}
     }
     work.shutdown().await;
     println!("{}", show::summary(tally, &kept, &plain));
@@ -134,24 +137,35 @@ async fn serve_sample_api(
     Ok((address, serving))
 }
 
-/// Returns after `run_for`, or when somebody stops the process.
-async fn stopped(run_for: Option<Duration>) {
-    let time_is_up = async {
-        match run_for {
-            Some(time) => tokio::time::sleep(time).await,
-            None => std::future::pending().await,
-        }
-    };
-    let asked_to_end = async {
-        let interrupted = tokio::signal::ctrl_c();
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut terminated) => {
-                tokio::select! { _ = interrupted => {} _ = terminated.recv() => {} }
+/// The signals that end it, heard from the moment that this exists: before `ready` tells anybody to send one.
+struct Ending {
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl Ending {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new(format!("cannot take signals ({error}): try again")))
+        };
+        Ok(Self {
+            interrupted: listen(SignalKind::interrupt())?,
+            terminated: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns after `run_for`, or when somebody stops the process.
+    async fn after(mut self, run_for: Option<Duration>) {
+        let time_is_up = async {
+            match run_for {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
             }
-            Err(_) => {
-                let _ = interrupted.await;
-            }
+        };
+        tokio::select! {
+            () = time_is_up => {}
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
         }
-    };
-    tokio::select! { () = time_is_up => {} () = asked_to_end => {} }
+    }
 }

@@ -60,7 +60,7 @@ async fn password_change_signs_out_with_a_reason() {
     assert_eq!(token.status.code(), Some(3), "{token:?}");
     assert_eq!(token.stderr.lines().count(), 1, "{}", token.stderr);
     assert!(
-        token.stderr.contains("password") && token.stderr.contains("perennial login"),
+        token.stderr.contains("session has ended") && token.stderr.contains("perennial login"),
         "{}",
         token.stderr
     );

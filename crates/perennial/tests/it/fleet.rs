@@ -42,9 +42,9 @@ impl Fate {
     fn draw(rng: &mut Rng) -> Self {
         let moment = Duration::from_millis(rng.below(WORK_MS));
         match rng.below(100) {
-            0..20 => Self::DiesAt(rng.pick(&FAILPOINTS).unwrap()),
-            20..35 => Self::KilledAfter(moment),
-            35..50 => Self::SuspendedAfter(moment, Duration::from_millis(rng.below(SUSPENDED_MS))),
+            0..30 => Self::DiesAt(rng.pick(&FAILPOINTS).unwrap()),
+            30..42 => Self::KilledAfter(moment),
+            42..54 => Self::SuspendedAfter(moment, Duration::from_millis(rng.below(SUSPENDED_MS))),
             _ => Self::Undisturbed,
         }
     }

@@ -10,7 +10,7 @@ use crate::world::{Home, World};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_on_one_file_stay_signed_in_whoever_of_them_dies() {
     let seed = Seed::announce();
-    let world = World::with_access_tokens_of(seed, 2).await;
+    let world = World::with_access_tokens_of(seed, 1).await;
     let home = Home::new();
     home.log_in(&world.issuer(), "cli").await;
     world.proxy.set_script(script::only("/token", script::every(3, Fault::LoseAnswer)));
@@ -22,7 +22,6 @@ async fn processes_on_one_file_stay_signed_in_whoever_of_them_dies() {
     let rotated = decided.iter().filter(|decided| decided.reason == "rotated").count();
     eprintln!("{rotated} rotations, {lost} answers lost");
     assert!(rotated >= 3 && lost >= 1 && ends.killed > 0 && ends.resumed > 0, "this shows little");
-    assert_eq!(cfg!(feature = "testkit"), ends.died > 0, "{ends:?}");
 }
 
 #[cfg(feature = "testkit")]

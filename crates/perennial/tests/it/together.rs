@@ -15,7 +15,7 @@ const DEVICES: usize = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_signed_out_by_lost_answers_kills_and_suspended_clients_together() {
     let seed = Seed::announce();
-    let mut world = World::with_access_tokens_of(seed, 2).await;
+    let mut world = World::with_access_tokens_of(seed, 1).await;
     let home = Home::new();
     home.log_in(&world.issuer(), "cli").await;
     let load = Load::start(&world, DEVICES).await;
