@@ -154,7 +154,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_line_turns_away_at_once() {
         let pool = HashingPool::new(1);
-        let _all = Arc::clone(&pool.places).try_acquire_many_owned(1 + WAITING_PER_HASH as u32).unwrap();
+        let all = u32::try_from(pool.places.available_permits()).unwrap();
+        let _all = Arc::clone(&pool.places).try_acquire_many_owned(all).unwrap();
         assert!(matches!(pool.verify("anything", None).await, Err(NotHashed::Busy)));
     }
 

@@ -132,7 +132,8 @@ fn show(
     let (status, retry_after_s, error) = match refused {
         None | Some(Attempt::Right(_)) => (StatusCode::OK, None, None),
         Some(Attempt::Wrong) => {
-            let words = "This name and password do not belong together. Check both and try again.".to_owned();
+            let words =
+                "This username and password do not belong together. Check both and try again.".to_owned();
             (StatusCode::UNPROCESSABLE_ENTITY, None, Some(words))
         }
         Some(&Attempt::TooMany { retry_after_s }) => {

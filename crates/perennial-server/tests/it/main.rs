@@ -11,6 +11,7 @@ mod control;
 mod cors;
 mod discovery;
 mod keys;
+mod pages;
 mod refresh;
 mod reload;
 mod revoke;

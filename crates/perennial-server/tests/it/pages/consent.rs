@@ -61,7 +61,7 @@ async fn nobody_agrees_for_somebody_else() {
     let page_of_ada = browser.sign_in(&[PARTNER]).await;
     let page = browser.authorize(&[PARTNER, ("prompt", "select_account")]).await;
     let entered = browser.fill_in(&page, "grace", "a compiler, please").await;
-    let page_of_grace = browser.get(&entered.location().to_owned()).await;
+    let page_of_grace = browser.get(entered.location()).await;
     page_of_grace.is_page(200).shows("grace");
     // The page that is still open in another tab asked ada.
     let answer = browser.decide(&page_of_ada, "allow").await;

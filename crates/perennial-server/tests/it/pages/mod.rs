@@ -10,3 +10,4 @@ mod random;
 mod sign_in;
 mod sign_out;
 mod site;
+mod trouble;

@@ -14,9 +14,10 @@ use perennial_server::clients::{Client, Clients, Consent, GrantType};
 use perennial_server::clock::Clock;
 use perennial_server::keys::{KeyEncryptionKey, Keys, SigningAlgorithm};
 use perennial_server::service::Service;
-use perennial_store::memory::MemoryStore;
 use perennial_store::{SessionsOf, Store};
 use tower::ServiceExt as _;
+
+use crate::unreliable_store::UnreliableStore;
 
 pub(crate) const LOGIN: &str = "ada";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -27,7 +28,7 @@ pub(crate) const CHALLENGE: &str = "v70ixSDfoBEDrDZV-0YABusoh_Ajp_a66XlJlwBHynw"
 
 pub(crate) struct Site {
     pub(crate) service: Arc<Service>,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<UnreliableStore>,
     pub(crate) subject: SubjectId,
     router: Router,
 }
@@ -46,7 +47,7 @@ impl Site {
     }
 
     pub(crate) async fn at(issuer: &str) -> Self {
-        let store = Arc::new(MemoryStore::default());
+        let store = Arc::new(UnreliableStore::default());
         let clock = Clock::start(&*store).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kek = KeyEncryptionKey::load_or_create(&folder.path().join("kek")).unwrap();
@@ -60,7 +61,7 @@ impl Site {
         };
         let subject = accounts.add(&*store, ada, clock.now().wall).await.unwrap().subject;
         let clients = Clients::new(clients());
-        let store_of_service: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
+        let store_of_service: Arc<dyn Store> = Arc::<UnreliableStore>::clone(&store);
         let service = Arc::new(Service::new(
             issuer,
             store_of_service,
