@@ -270,7 +270,7 @@ fn superseded(hot: &Hot, p: &Presented, c: Context, r: &Rules, now: Now) -> Deci
     // A rotation that a failover lost took its retry key with it; fast-forward noted it as presented late.
     if p.retry_key.is_some()
         && !hot.retry_keys.remembers(p.generation)
-        && let Some(answer) = noted_before(hot, p, now)
+        && let Some(answer) = noted_before(hot, p, Reason::StaleUnproven, now)
     {
         return answer;
     }
