@@ -223,7 +223,7 @@ async fn a_form_in_another_format_or_size_is_a_clear_page() {
         site.send("192.0.2.1", json).await.is_page(415);
         let huge = Request::post(path)
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(Body::from("a=".to_owned() + &"x".repeat(70_000)))
+            .body(Body::from(format!("a={}", "x".repeat(70_000))))
             .unwrap();
         site.send("192.0.2.1", huge).await.is_page(413);
         let many = Request::post(path)
