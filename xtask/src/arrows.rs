@@ -14,7 +14,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("perennial-client", &[]),
     ("perennial-verify", &[]),
     ("perennial-server", &["perennial-core", "perennial-store"]),
-    ("perennial-sim", &["perennial-core", "perennial-store", "perennial-client"]),
+    // Its worlds draw from the same seeds as the tests.
+    ("perennial-sim", &["perennial-core", "perennial-store", "perennial-client", "perennial-testkit"]),
     ("perennial-testkit", &[]),
 ];
 

@@ -259,9 +259,10 @@ async fn pass_on(mut client: TcpStream, upstream: String, cut: Option<usize>, lo
                 Ok(0) | Err(_) => return,
                 Ok(count) => {
                     let room = cut.map_or(count, |cut| count.min(cut - passed));
-                    client.write_all(&answer[..room]).await.unwrap();
                     passed += room;
+                    // Counted first: who has received it may look at once.
                     longest.fetch_max(passed, Ordering::Relaxed);
+                    client.write_all(&answer[..room]).await.unwrap();
                     if room < count {
                         return;
                     }
