@@ -12,8 +12,8 @@ pub const AGREEMENT_KEPT_MS: u64 = 24 * 3_600_000;
 /// What the token endpoint must check and repeat when the code is redeemed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeAgreement {
-    /// Must be named again where it was named (RFC 6749, 4.1.3).
-    pub redirect_uri: String,
+    /// Must be named again where it was named in the authorization request (RFC 6749, 4.1.3); else nothing.
+    pub redirect_uri: Option<String>,
     /// Base64url of SHA-256 of the verifier (RFC 7636, 4.2: S256 only).
     pub code_challenge: String,
     /// Repeated in the ID token (OpenID Connect Core, 3.1.2.1).

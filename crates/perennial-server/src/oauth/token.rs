@@ -192,8 +192,11 @@ impl Asked<'_> {
 
     /// RFC 6749, 4.1.3 and RFC 7636, 4.6.
     fn keeps(&self, agreement: &CodeAgreement, verifier: &str) -> Result<(), Refusal> {
-        let redirect_uri = self.form.required(Parameter::RedirectUri)?;
-        if redirect_uri != agreement.redirect_uri {
+        let named = match &agreement.redirect_uri {
+            Some(_) => Some(self.form.required(Parameter::RedirectUri)?),
+            None => self.form.value(Parameter::RedirectUri),
+        };
+        if named != agreement.redirect_uri.as_deref() {
             return Err(Refusal::new(
                 ErrorCode::InvalidGrant,
                 "redirect_uri",

@@ -51,7 +51,7 @@ fn write(
     sid: SessionId,
 ) -> Result<Write, Trouble> {
     let agreement = CodeAgreement {
-        redirect_uri: request.return_to.redirect_uri.clone(),
+        redirect_uri: request.named_redirect_uri.clone(),
         code_challenge: request.code_challenge.clone(),
         nonce: request.nonce.clone(),
     };

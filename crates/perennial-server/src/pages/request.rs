@@ -47,6 +47,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) prompt: Prompt,
     /// Seconds since the user last proved who they are.
     pub(crate) max_age_s: Option<u64>,
+    /// The redirect URI as the client named it; nothing where it left out the only one it has.
+    pub(crate) named_redirect_uri: Option<String>,
     pub(crate) login_hint: Option<String>,
     pub(crate) id_token_hint: Option<String>,
 }
@@ -180,6 +182,7 @@ impl AuthorizationRequest {
         Ok(Self {
             client,
             return_to,
+            named_redirect_uri: parameters.single("redirect_uri").ok().flatten().map(str::to_owned),
             scopes,
             nonce,
             code_challenge,

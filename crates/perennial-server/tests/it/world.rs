@@ -154,7 +154,7 @@ impl World {
         let birth = Birth { now, code_lifetime_ms: rules.code_lifetime_ms, policy_version: 0 };
         let session = Session::born(grant, birth);
         let agreement = CodeAgreement {
-            redirect_uri: REDIRECT_URI.to_owned(),
+            redirect_uri: Some(REDIRECT_URI.to_owned()),
             code_challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER)),
             nonce: Some("a-nonce".to_owned()),
         };

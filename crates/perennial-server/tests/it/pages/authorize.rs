@@ -182,6 +182,30 @@ async fn a_redirect_uri_keeps_its_own_query_and_may_be_left_out_where_there_is_o
 }
 
 #[tokio::test]
+async fn a_redirect_uri_is_named_again_exactly_where_it_was_named() {
+    let site = Site::new().await;
+    let mut browser = Browser::new(&site);
+    let named = browser.sign_in(&[]).await.code();
+    let left_out = browser.authorize(&[("redirect_uri", "")]).await.code();
+    for (code, redirect_uri, status) in [
+        (&named, None, 400),
+        (&left_out, Some("https://evil.example/"), 400),
+        (&named, Some(REDIRECT_URI), 200),
+        (&left_out, None, 200),
+    ] {
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+            ("client_id", "app"),
+        ];
+        form.extend(redirect_uri.map(|uri| ("redirect_uri", uri)));
+        let answer = browser.post_with("/token", &form, &[]).await;
+        assert_eq!(answer.status.as_u16(), status, "{redirect_uri:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_by_post_goes_on_as_a_get_with_the_same_parameters() {
     let site = Site::new().await;
     let mut browser = Browser::new(&site);
