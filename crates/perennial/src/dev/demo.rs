@@ -5,7 +5,7 @@ use std::path::Path;
 
 use perennial_core::policy::{ClientKind, Level, Policy, Response};
 use perennial_core::{ClientId, Scopes};
-use perennial_server::accounts::NewAccount;
+use perennial_server::accounts::{AccountsError, NewAccount};
 use perennial_server::clients::{Client, Consent, GrantType, secret_hash};
 use perennial_server::config::Config;
 use perennial_server::control::CommandError;
@@ -57,7 +57,7 @@ pub(super) async fn add_account(server: &Running) -> Result<(), Failure> {
     };
     match server.admin().add_user(ada).await {
         Ok(_) => Ok(()),
-        Err(CommandError::Conflict(_)) => Ok(()),
+        Err(CommandError::Accounts(AccountsError::LoginTaken(_))) => Ok(()),
         Err(error) => Err(Failure::new(format!("the demo account cannot be made: {error}"))),
     }
 }

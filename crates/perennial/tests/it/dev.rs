@@ -33,6 +33,17 @@ async fn dev_ends_cleanly_when_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn dev_finds_its_data_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for start in ["first", "second"] {
+        let mut dev = dev(&["--no-demo-traffic", "--data", data]).start_ready().await.unwrap();
+        let status = dev.terminate(DEADLINE).await.unwrap();
+        assert!(status.success(), "the {start} ended with {status}: {}{}", dev.stdout(), dev.stderr());
+    }
+}
+
+#[tokio::test]
 async fn dev_refuses_a_seed_that_is_none() {
     let ended = dev(&["--seed", "tuesday"]).run(DEADLINE).await.unwrap();
     assert_eq!(ended.status.code(), Some(2));
