@@ -115,7 +115,7 @@ pub(crate) fn for_session<T>(
         client_id: client.id.as_str(),
         scope: scopes.as_str(),
         iat,
-        exp: iat + lifetime,
+        exp: expiry_s(now.wall, lifetime),
         jti: jti()?,
         sid: Some(sid.clone()),
         auth_time: Some(grant.authenticated_at.seconds()),
@@ -156,6 +156,12 @@ pub(crate) fn for_session<T>(
     }))
 }
 
+/// `exp` of a token that lives `lifetime_s` from `now`: rounded up, so that it never expires before the
+/// `expires_in` that came with it.
+const fn expiry_s(now: UnixMillis, lifetime_s: u64) -> u64 {
+    now.0.div_ceil(1000) + lifetime_s
+}
+
 /// Mints an access token for the client itself: no session, no refresh token (RFC 6749, 4.4.3).
 pub(crate) fn for_client<T>(
     service: &Service,
@@ -163,15 +169,15 @@ pub(crate) fn for_client<T>(
     scopes: &Scopes,
     answer: impl FnOnce(&TokenAnswer<'_>) -> T,
 ) -> Result<T, Refusal> {
-    let (lifetime, iat) = (lifetime_s(client, service), service.clock.now().wall.seconds());
+    let (lifetime, wall) = (lifetime_s(client, service), service.clock.now().wall);
     let access = AccessClaims {
         iss: &service.issuer,
         sub: client.id.as_str(),
         aud: client.audience.as_deref().unwrap_or(&service.issuer),
         client_id: client.id.as_str(),
         scope: scopes.as_str(),
-        iat,
-        exp: iat + lifetime,
+        iat: wall.seconds(),
+        exp: expiry_s(wall, lifetime),
         jti: jti()?,
         sid: None,
         auth_time: None,
@@ -209,4 +215,18 @@ fn jti() -> Result<String, Refusal> {
 fn not_signed(error: NotSigned) -> Refusal {
     tracing::error!(%error, "an answer could not be made");
     Refusal::unavailable("not_signed", "The server could not sign its answer. Try again.", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_expires_before_it_was_said_to() {
+        for ms in [0, 1, 500, 999, 1000] {
+            let now = UnixMillis(1_800_000_000_000 + ms);
+            let lives_ms = expiry_s(now, 20) * 1000 - now.0;
+            assert!((20_000..21_000).contains(&lives_ms), "{ms}: {lives_ms}");
+        }
+    }
 }
