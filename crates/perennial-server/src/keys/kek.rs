@@ -48,6 +48,15 @@ pub enum KeyFileError {
         /// What the system said.
         why: io::Error,
     },
+    /// It is gone, and the store's keys with it unless it comes back.
+    #[error(
+        "the key file {path} is missing, and the keys in the store are wrapped under it: restore it from a \
+         backup, or name where it lies with --key-encryption-key"
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Others may read or change it.
     #[error("the key file {path} is open to other users (mode {mode:04o}): run `chmod 600 {path}`")]
     TooOpen {
@@ -83,6 +92,20 @@ impl KeyEncryptionKey {
                 load(path)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the key from its file, for a store whose keys are wrapped under it already: a new one in its place
+    /// would open nothing, and would look like the old one to whoever searches for it.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read, others may read it, or it does not hold a key.
+    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        match load(path) {
+            Err(KeyFileError::Unusable { path, why, .. }) if why.kind() == io::ErrorKind::NotFound => {
+                Err(KeyFileError::Missing { path })
+            }
+            loaded => loaded,
         }
     }
 

@@ -96,6 +96,14 @@ const FIRST_TAG_KEY: &str = "tag/001";
 const SIGNING_KEYS: &str = "sign/";
 
 impl Keys {
+    /// Whether a store has keys, all of them wrapped under one key file.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn are_in(store: &dyn Store) -> Result<bool, KeysError> {
+        Ok(!store.records(RecordKind::Key, None, 1).await?.is_empty())
+    }
+
     /// Reads the keys, and makes those that are missing.
     ///
     /// # Errors

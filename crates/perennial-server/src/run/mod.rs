@@ -144,7 +144,12 @@ pub(crate) async fn open(config: &Config, issuer: &str) -> Result<Arc<Service>, 
     let store: Arc<dyn Store> = Arc::new(opened.map_err(|panic| RunError::System(panic.into()))??);
     let parts = async {
         let clock = Clock::start(&*store).await?;
-        let kek = KeyEncryptionKey::load_or_create(&config.key_encryption_key)?;
+        let key_file = &config.key_encryption_key;
+        let kek = if Keys::are_in(&*store).await? {
+            KeyEncryptionKey::load(key_file)?
+        } else {
+            KeyEncryptionKey::load_or_create(key_file)?
+        };
         let keys = Keys::open(&*store, &kek, config.signing_algorithm, clock.now().wall).await?;
         Ok((clock, keys))
     };

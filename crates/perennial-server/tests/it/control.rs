@@ -5,6 +5,7 @@ use std::path::Path;
 
 use perennial_server::config::{ClientForm, Config};
 use perennial_server::control::{self, Answer, Command};
+use perennial_server::keys::KeyEncryptionKey;
 use perennial_server::run::{self, Running};
 use zeroize::Zeroizing;
 
@@ -128,7 +129,23 @@ async fn a_key_file_of_another_folder_is_refused() {
     let config = config(folder.path());
     start(&config).await.shutdown().await;
     std::fs::remove_file(&config.key_encryption_key).unwrap();
+    KeyEncryptionKey::load_or_create(&config.key_encryption_key).unwrap();
     let error = run::start(config).await.err().unwrap();
     assert!(error.is_configuration());
     assert!(error.to_string().contains("another key file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_key_file_is_named_and_none_is_made_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    start(&config).await.shutdown().await;
+    let elsewhere = folder.path().join("key-file");
+    std::fs::rename(&config.key_encryption_key, &elsewhere).unwrap();
+    let error = run::start(config.clone()).await.err().unwrap();
+    assert!(error.is_configuration());
+    assert!(error.to_string().contains("is missing") && error.to_string().contains("restore"), "{error}");
+    assert!(!config.key_encryption_key.exists());
+    std::fs::rename(&elsewhere, &config.key_encryption_key).unwrap();
+    start(&config).await.shutdown().await;
 }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use perennial_server::config::ClientForm;
 use perennial_server::control::{Answer, ClientView, Command};
 
-use super::Failure;
 use super::operate::{ended, execute, print_json, unexpected};
 use super::settings::DataFlags;
+use super::{Failure, output};
 
 /// Manage the clients that may ask for tokens.
 #[derive(Debug, clap::Args)]
@@ -99,12 +99,12 @@ pub(crate) fn run(args: ClientArgs) -> Result<ExitCode, Failure> {
         What::Disable { id, data } => {
             let command = Command::ClientDisable { id: id.into(), disabled: true };
             let (client, _, sessions) = one(execute(&data.load()?, command)?)?;
-            println!("{} is disabled{}", client.id, ended(sessions));
+            output::line(format_args!("{} is disabled{}", client.id, ended(sessions)))?;
         }
         What::Enable { id, data } => {
             let command = Command::ClientDisable { id: id.into(), disabled: false };
             let (client, _, _) = one(execute(&data.load()?, command)?)?;
-            println!("{} may ask for tokens again", client.id);
+            output::line(format_args!("{} may ask for tokens again", client.id))?;
         }
         What::List { json, data } => {
             let Answer::Clients { clients } = execute(&data.load()?, Command::ClientList)? else {
@@ -113,7 +113,7 @@ pub(crate) fn run(args: ClientArgs) -> Result<ExitCode, Failure> {
             if json {
                 print_json(&clients)?;
             } else {
-                print!("{}", table(&clients));
+                output::text(table(&clients))?;
             }
         }
     }
@@ -139,9 +139,9 @@ fn register(add: Add) -> Result<(), Failure> {
     };
     let command = Command::ClientAdd { form: Box::new(form), confidential: add.confidential };
     let (client, secret, _) = one(execute(&config, command)?)?;
-    println!("added {}", client.id);
+    output::line(format_args!("added {}", client.id))?;
     if let Some(secret) = secret {
-        println!("secret {secret}");
+        output::line(format_args!("secret {secret}"))?;
         eprintln!("keep the secret: it is not shown again");
     }
     Ok(())

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Failure;
 use super::settings::{SettingFlags, load_file};
+use super::{Failure, output};
 
 /// Check or show the configuration.
 #[derive(Debug, clap::Args)]
@@ -34,13 +34,13 @@ pub(crate) fn run(args: ConfigArgs) -> Result<ExitCode, Failure> {
     match args.what {
         What::Check { file } => {
             let config = load_file(file)?;
-            println!(
+            output::line(format_args!(
                 "the configuration is good: {} clients, policy `{}`",
                 config.clients.len(),
                 config.policy.name()
-            );
+            ))?;
         }
-        What::Show { settings } => print!("{}", settings.load()?.show()),
+        What::Show { settings } => output::text(settings.load()?.show())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use perennial_client::login::{Login, LoginError, LoginRequest, open_in_browser, store_sign_in};
 use perennial_client::{Credentials, FileStore, Store, StoreFailure, Timeouts};
 
-use super::Failure;
 use super::profile::{EXIT_CODES, ProfileArgs, TRY_LATER, block_on, parse_duration, readable};
+use super::{Failure, output};
 
 /// How long another process may hold the profile's lock before anybody is sent to a browser.
 const LOCK_WITHIN: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ async fn sign_in(args: LoginArgs, store: FileStore) -> Result<ExitCode, Failure>
     let previous = looked.map_err(|failure| args.profile.store_failure(&failure))?;
     let request = request(&args, previous.as_ref())?;
     let login = Login::start(request).await.map_err(|error| login_failure(&error))?;
-    announce(&login, &args).await;
+    announce(&login, &args).await?;
     let credentials = login.finish(args.timeout).await.map_err(|error| login_failure(&error))?;
     let stored = store_sign_in(store, credentials).await;
     let stored = stored.map_err(|failure| args.profile.store_failure(&failure))?;
@@ -103,7 +103,7 @@ fn request(args: &LoginArgs, previous: Option<&Credentials>) -> Result<LoginRequ
     })
 }
 
-async fn announce(login: &Login, args: &LoginArgs) {
+async fn announce(login: &Login, args: &LoginArgs) -> Result<(), Failure> {
     let url = login.authorization_url();
     if !args.no_browser && open_in_browser(url).await {
         eprintln!("Your browser shows the sign-in. If it does not, open:");
@@ -112,9 +112,10 @@ async fn announce(login: &Login, args: &LoginArgs) {
     }
     eprintln!();
     // On standard output, so that a script can take it.
-    println!("{url}");
+    output::line(url)?;
     eprintln!();
     eprintln!("Waiting for the sign-in, at most {}.", readable(args.timeout));
+    Ok(())
 }
 
 fn login_failure(error: &LoginError) -> Failure {

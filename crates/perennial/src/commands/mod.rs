@@ -8,6 +8,7 @@ mod failure;
 mod log;
 mod login;
 mod operate;
+pub(crate) mod output;
 mod profile;
 mod reload;
 mod serve;

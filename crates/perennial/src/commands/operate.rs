@@ -3,8 +3,8 @@
 use perennial_server::config::Config;
 use perennial_server::control::{self, Answer, Command, ExecuteError};
 
-use super::Failure;
 use super::settings::BAD_CONFIGURATION;
+use super::{Failure, output};
 
 /// Has a command done by the server on the configured data folder, or in the folder itself where none runs.
 pub(crate) fn execute(config: &Config, command: Command) -> Result<Answer, Failure> {
@@ -26,7 +26,7 @@ pub(crate) fn execute(config: &Config, command: Command) -> Result<Answer, Failu
 pub(crate) fn print_json(answer: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string(answer)
         .map_err(|error| Failure::new(format!("the answer could not be written as JSON ({error})")))?;
-    println!("{json}");
+    output::line(format_args!("{json}"))?;
     Ok(())
 }
 

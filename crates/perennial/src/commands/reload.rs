@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use perennial_server::control::{Answer, Command};
 
-use super::Failure;
 use super::operate::{execute, unexpected};
 use super::settings::DataFlags;
+use super::{Failure, output};
 
 /// Have a running server read its configuration again.
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,9 @@ pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode, Failure> {
     let Answer::Reloaded(reloaded) = execute(&args.data.load()?, Command::Reload)? else {
         return Err(unexpected());
     };
-    println!("reloaded: {} clients", reloaded.clients);
+    output::line(format_args!("reloaded: {} clients", reloaded.clients))?;
     if !reloaded.needs_restart.is_empty() {
-        println!("in effect only after a restart: {}", reloaded.needs_restart.join(", "));
+        output::line(format_args!("in effect only after a restart: {}", reloaded.needs_restart.join(", ")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

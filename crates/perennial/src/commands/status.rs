@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use perennial_client::{Credentials, FileStore, SetAside, Store, Tokens, UnixMillis};
 
-use super::Failure;
 use super::profile::{EXIT_CODES, ProfileArgs, SIGNED_OUT, readable};
+use super::{Failure, output};
 
 /// Show what a profile holds.
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,9 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let stored = store.read(None).map_err(|failure| args.profile.store_failure(&failure))?;
     let now = now();
     if args.json {
-        println!("{}", as_json(&args.profile.profile, stored.as_ref()));
+        output::line(as_json(&args.profile.profile, stored.as_ref()))?;
     } else {
-        print!("{}", as_text(&args.profile.profile, &store, stored.as_ref(), now));
+        output::text(as_text(&args.profile.profile, &store, stored.as_ref(), now))?;
     }
     let signed_in = stored.is_some_and(|stored| stored.tokens.is_some());
     Ok(if signed_in { ExitCode::SUCCESS } else { ExitCode::from(SIGNED_OUT) })

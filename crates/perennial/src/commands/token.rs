@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Failure;
 use super::profile::{EXIT_CODES, ProfileArgs, block_on, parse_duration};
+use super::{Failure, output};
 
 /// Print an access token that lives.
 #[derive(Debug, clap::Args)]
@@ -37,9 +37,9 @@ pub(crate) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
                 "expires_at": token.expires_at().0 / 1_000,
                 "scope": token.scope(),
             });
-            println!("{object}");
+            output::line(format_args!("{object}"))?;
         } else {
-            println!("{}", token.expose());
+            output::line(token.expose())?;
         }
         Ok(ExitCode::SUCCESS)
     })

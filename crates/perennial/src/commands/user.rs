@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use perennial_server::control::{AccountView, Answer, Command};
 use zeroize::Zeroizing;
 
-use super::Failure;
 use super::operate::{ended, execute, print_json, unexpected};
 use super::settings::DataFlags;
+use super::{Failure, output};
 
 /// Manage the accounts that may sign in.
 #[derive(Debug, clap::Args)]
@@ -85,23 +85,23 @@ pub(crate) fn run(args: UserArgs) -> Result<ExitCode, Failure> {
             let config = data.load()?;
             let password = password.read()?;
             let (user, _) = one(execute(&config, Command::UserAdd { login, name, email, password })?)?;
-            println!("added {} (subject {})", user.login, user.subject);
+            output::line(format_args!("added {} (subject {})", user.login, user.subject))?;
         }
         What::Passwd { login, password, data } => {
             let config = data.load()?;
             let password = password.read()?;
             let (user, sessions) = one(execute(&config, Command::UserPasswd { login, password })?)?;
-            println!("{} has a new password{}", user.login, ended(sessions));
+            output::line(format_args!("{} has a new password{}", user.login, ended(sessions)))?;
         }
         What::Disable { login, data } => {
             let command = Command::UserDisable { login, disabled: true };
             let (user, sessions) = one(execute(&data.load()?, command)?)?;
-            println!("{} is disabled{}", user.login, ended(sessions));
+            output::line(format_args!("{} is disabled{}", user.login, ended(sessions)))?;
         }
         What::Enable { login, data } => {
             let command = Command::UserDisable { login, disabled: false };
             let (user, _) = one(execute(&data.load()?, command)?)?;
-            println!("{} may sign in again", user.login);
+            output::line(format_args!("{} may sign in again", user.login))?;
         }
         What::List { json, data } => {
             let Answer::Users { users } = execute(&data.load()?, Command::UserList)? else {
@@ -110,7 +110,7 @@ pub(crate) fn run(args: UserArgs) -> Result<ExitCode, Failure> {
             if json {
                 print_json(&users)?;
             } else {
-                print!("{}", table(&users));
+                output::text(table(&users))?;
             }
         }
     }

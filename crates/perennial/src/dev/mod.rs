@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::commands::Failure;
+use crate::commands::{Failure, output};
 use network::Network;
 use show::Scene;
 use tally::{Side, Tally};
@@ -82,8 +82,8 @@ async fn with_server(
     work.spawn(serving);
     let scene = Scene { issuer: Arc::clone(server.issuer()), api, seed, data: options.data.clone() };
     if !options.demo_traffic {
-        println!("{}", scene.welcome());
-        println!("ready {}", server.issuer());
+        output::line(scene.welcome())?;
+        output::line(format_args!("ready {}", server.issuer()))?;
         ending.after(options.run_for).await;
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,14 +95,14 @@ async fn with_server(
         let place = device::Place { issuer: Arc::clone(server.issuer()), network: plain.addresses(), number };
         work.spawn(plain::muddle_through(place, Arc::clone(tally)));
     }
-    println!("{}", scene.welcome());
-    println!("ready {}", server.issuer());
+    output::line(scene.welcome())?;
+    output::line(format_args!("ready {}", server.issuer()))?;
     tokio::select! {
         () = show::live(tally, &kept, &plain) => {}
         () = ending.after(options.run_for) => {}
     }
     work.shutdown().await;
-    println!("{}", show::summary(tally, &kept, &plain));
+    output::line(show::summary(tally, &kept, &plain))?;
     let interrupted = tally.side(Side::Perennial).interruptions;
     let nothing_done = tally.side(Side::Perennial).calls == 0;
     if options.run_for.is_some() && (interrupted > 0 || nothing_done) {

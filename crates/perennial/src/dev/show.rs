@@ -9,6 +9,8 @@ use std::time::Duration;
 use console::Term;
 use perennial_testkit::Seed;
 
+use crate::commands::output;
+
 use super::demo::{LOGIN, PASSWORD, SERVICE_SECRET};
 use super::network::{FAULTS, Network};
 use super::tally::{Side, Tally};
@@ -57,7 +59,8 @@ pub(super) async fn live(tally: &Tally, kept: &Network, plain: &Network) {
         every.tick().await;
         loop {
             every.tick().await;
-            println!("{}", line(tally));
+            // An account that cannot be written ends nothing.
+            let _ = output::line(line(tally));
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The command as its users know it: signing in, tokens, commands that are given one, and being signed out.
 
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::world::{DEADLINE, Home, LOGIN, World};
@@ -122,4 +125,23 @@ async fn accounts_are_made_with_a_server_running_and_without() {
         assert!(list.expect_success().contains(login), "{}", list.stdout);
     }
     world.end().await;
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_told_and_one_that_nobody_reads_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let show = |stdout: Stdio| {
+        let mut perennial = Command::new(env!("CARGO_BIN_EXE_perennial"));
+        perennial.args(["config", "show"]).current_dir(folder.path()).stdout(stdout).output().unwrap()
+    };
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = show(full.into());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("perennial: standard output cannot be written"), "{said}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = show(writer.into());
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
